@@ -1,0 +1,40 @@
+# Every routine of the project. A target does its own set-up: nothing but Python 3.11+, make and the package registries is assumed.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: help serve test lint format bench setup clean
+.DEFAULT_GOAL := help
+
+help:            ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+setup: $(READY)  ## Make the virtual environment with locked versions
+
+serve: $(READY)  ## Serve Kafka on 127.0.0.1:9092, with ./raylog-data as the bucket
+	$(BIN)/raylog serve $(ARGS)
+
+test: $(READY)   ## Run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)   ## Style, types, floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## Format the sources and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## Throughput and latency, as a table and in docs/performance.md
+	$(BIN)/python -m bench $(ARGS)
+
+clean:           ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

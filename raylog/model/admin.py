@@ -1,0 +1,149 @@
+"""What gateways, leaders and the command line ask of the controller: plain values in, plain values out, and one port.
+
+Every call may be repeated: a repetition has the effect of one call or is answered with Kafka's error for it. Error codes are
+Kafka's numbers (0 is none), so that a gateway passes them on without a table of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicId, TopicPartition
+from raylog.model.routing import BrokerEndpoint, LeaderEndpoint, RoutingTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTopic:
+    name: str
+    partitions: int = -1
+    """-1: the broker's default."""
+    replication_factor: int = -1
+    """Accepted as any number from -1 to 32767 but 0, as durability is the bucket's; shown back as 1."""
+    assignments: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    configs: dict[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicResult:
+    name: str
+    topic_id: TopicId | None = None
+    error_code: int = 0
+    error_message: str | None = None
+    partitions: int = -1
+    configs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicSelector:
+    """A topic by name or by id; exactly one is set."""
+
+    name: str | None = None
+    topic_id: TopicId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigChange:
+    """IncrementalAlterConfigs (KIP-339): op is 0 set, 1 delete, 2 append, 3 subtract."""
+
+    key: str
+    op: int
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigAlteration:
+    resource_type: int
+    """2 topic, 4 broker (name "" is cluster-wide)."""
+    name: str
+    changes: tuple[ConfigChange, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigResult:
+    resource_type: int
+    name: str
+    error_code: int = 0
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """One partition that a leader must lead."""
+
+    partition: TopicPartition
+    topic_name: str
+    configs: dict[str, str]
+    """The topic's own settings (overrides only)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderAssignments:
+    """All that a leader must lead, at a version of the metadata. What it leads besides is to be released."""
+
+    version: int
+    partitions: tuple[Assignment, ...]
+    broker_configs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """A leader's report: the adoption is durable in its log, and the partition serves with this epoch base."""
+
+    partition: TopicPartition
+    epoch_base: int
+
+
+class ControllerClient(Protocol):
+    """The controller as its callers see it: by Ray calls in a cluster, directly in tests and simulation.
+
+    A call waits while the controller restarts; ``RetryError`` says that it is still away after the caller's patience.
+    """
+
+    async def watch_routes(self, version: int) -> RoutingTable:
+        """The routing table, as soon as its version is above ``version`` (a long poll; may return the same after a while)."""
+        ...
+
+    async def register_leader(self, endpoint: LeaderEndpoint) -> LeaderAssignments:
+        """A leader is open and listening. Raises FencedError when a higher log epoch is registered already."""
+        ...
+
+    async def watch_assignments(self, leader_id: LeaderId, log_epoch: LogEpoch, version: int) -> LeaderAssignments:
+        """The leader's assignments, as soon as their version is above ``version`` (a long poll, as above)."""
+        ...
+
+    async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None: ...
+
+    async def register_broker(self, node_id: str, host: str, port: int, rack: str | None) -> BrokerEndpoint:
+        """A node's gateway pool is listening; the same node always gets the same broker id."""
+        ...
+
+    async def create_topics(
+        self, topics: Sequence[NewTopic], *, validate_only: bool = False, timeout_ms: int = 30_000
+    ) -> list[TopicResult]:
+        """Returns once each topic's partitions are adopted, or after ``timeout_ms`` with REQUEST_TIMED_OUT for those that are not."""
+        ...
+
+    async def delete_topics(
+        self, topics: Sequence[TopicSelector], *, timeout_ms: int = 30_000
+    ) -> list[TopicResult]: ...
+
+    async def create_partitions(
+        self, counts: dict[str, int], *, validate_only: bool = False, timeout_ms: int = 30_000
+    ) -> list[TopicResult]:
+        """Raise topics' partition counts to these totals."""
+        ...
+
+    async def alter_configs(
+        self, alterations: Sequence[ConfigAlteration], *, validate_only: bool = False
+    ) -> list[ConfigResult]: ...
+
+    async def allocate_producer_ids(self, count: int) -> int:
+        """The first of ``count`` producer ids that nobody else gets, ever."""
+        ...
+
+    async def status(self) -> dict[str, object]:
+        """What ``raylog status`` shows: JSON-able."""
+        ...
+
+
+BROKER_ID_NONE = BrokerId(-1)

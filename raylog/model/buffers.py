@@ -1,0 +1,3 @@
+"""The type of bytes on their way: never copied to change the type."""
+
+Buffer = bytes | bytearray | memoryview

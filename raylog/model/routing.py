@@ -1,0 +1,76 @@
+"""The routing table: what a gateway must know to serve without asking anybody. Made by the controller, followed by gateways.
+
+Immutable and versioned; a gateway keeps serving from the last one it has while the controller is away.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from raylog.model.ids import BrokerId, LeaderEpoch, LeaderId, LogEpoch, TopicId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerEndpoint:
+    """One node's gateway pool, as clients see it."""
+
+    broker_id: BrokerId
+    host: str
+    port: int
+    rack: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderEndpoint:
+    """Where a leader's internal listener is. ``log_epoch`` is the open it serves under."""
+
+    leader_id: LeaderId
+    log_epoch: LogEpoch
+    node_id: str
+    """The node's name: a gateway on the same node uses the unix socket."""
+    unix_path: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionRoute:
+    leader_id: LeaderId
+    epoch_base: int
+    """The partition's leader epoch is ``epoch_base`` + its leader's ``log_epoch``: it rises with each open, without a write here."""
+    adopted: bool
+    """False until the leader has written its adoption: clients see LEADER_NOT_AVAILABLE meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicRoute:
+    topic_id: TopicId
+    name: str
+    partitions: tuple[PartitionRoute, ...]
+    """By partition number; contiguous from 0."""
+    configs: dict[str, str] = field(default_factory=dict)
+    """The topic's own settings (overrides only), by Kafka's names."""
+    internal: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingTable:
+    version: int
+    cluster_id: str
+    controller_broker: BrokerId
+    brokers: tuple[BrokerEndpoint, ...]
+    leaders: dict[LeaderId, LeaderEndpoint]
+    topics: dict[str, TopicRoute]
+    broker_configs: dict[str, str] = field(default_factory=dict)
+    """Cluster-wide dynamic broker settings (DescribeConfigs of type BROKER), overrides only."""
+
+    def leader_epoch(self, route: PartitionRoute) -> LeaderEpoch:
+        """The partition's leader epoch, or -1 while its leader is not up."""
+        leader = self.leaders.get(route.leader_id)
+        return LeaderEpoch(-1 if leader is None else route.epoch_base + leader.log_epoch)
+
+
+EMPTY_ROUTING_TABLE = RoutingTable(
+    version=0, cluster_id="", controller_broker=BrokerId(-1), brokers=(), leaders={}, topics={}
+)
+
+GroupsTopic: Literal["__consumer_offsets"] = "__consumer_offsets"

@@ -1,0 +1,73 @@
+"""The port to the bucket. Backends: ``memory``, ``local`` (a folder), ``s3``; wrappers add retries, faults and counting.
+
+Rules that every backend keeps:
+
+- An object appears whole or not at all, and once a put has returned it is durable and visible to every reader and lister.
+- ``put_if_absent`` never overwrites: of any number of racing callers exactly one succeeds.
+- Keys are ``/``-separated UTF-8 without a leading slash; listings are in the order of the keys' bytes.
+- A body is a sequence of buffers, written one after another without joining them where the backend can.
+- Errors: ``NotFoundError``, ``AlreadyExistsError``, ``RetryError`` (throttled, timed out, away: the outcome of a put is then
+  unknown), ``InvalidError`` (credentials, no such bucket: one sentence with the remedy).
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from raylog.model.buffers import Buffer
+
+
+class Priority(IntEnum):
+    """Who goes first when requests to the bucket queue for a connection."""
+
+    WAL = 0
+    TAIL = 1
+    CATCH_UP = 2
+    BACKGROUND = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectMeta:
+    key: str
+    size: int
+    """Bytes."""
+    modified_ms: int
+    """Milliseconds since 1970, by the store's clock."""
+
+
+class ObjectStore(Protocol):
+    @property
+    def url(self) -> str:
+        """Where this is, for people (``file:///…``, ``s3://bucket/prefix``, ``memory://``); never with credentials."""
+        ...
+
+    async def put(self, key: str, body: Sequence[Buffer], *, priority: Priority = Priority.TAIL) -> None:
+        """Write or overwrite. Bodies above the multipart threshold go up in parts, and still appear at once."""
+        ...
+
+    async def put_if_absent(self, key: str, body: Sequence[Buffer], *, priority: Priority = Priority.WAL) -> None:
+        """Write only if no object has this key (``If-None-Match: *``); else ``AlreadyExistsError``."""
+        ...
+
+    async def get(
+        self, key: str, *, start: int = 0, length: int | None = None, priority: Priority = Priority.TAIL
+    ) -> bytes:
+        """Bytes ``start`` to ``start + length`` (to the end when None). Short only at the object's end."""
+        ...
+
+    async def get_tail(self, key: str, length: int, *, priority: Priority = Priority.TAIL) -> bytes:
+        """The last ``length`` bytes, or the whole object when it is shorter."""
+        ...
+
+    async def head(self, key: str) -> ObjectMeta: ...
+
+    def list(self, prefix: str, *, start_after: str = "") -> AsyncIterator[ObjectMeta]:
+        """Every object whose key starts with ``prefix`` and is greater than ``start_after``, in key order."""
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete all of them; one that is absent is no error."""
+        ...
+
+    async def close(self) -> None: ...
