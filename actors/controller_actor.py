@@ -1,0 +1,91 @@
+"""The controller as a Ray actor: one, named and detached. The work is in controller/; this wraps its life and starts the pools.
+
+It restarts like every role: the metadata log gives it its state back, and ``get_if_exists`` finds the cluster running.
+"""
+
+import os
+from typing import Any
+
+import ray
+
+from actors.calls import Outcome
+from actors.launcher import RayLauncher
+from actors.loop_thread import LoopThread
+from actors.role import set_up_role
+from actors.settings import this_node_id
+from raylog.model.config import ClusterConfig
+from raylog.model.errors import RaylogError, RetryError
+
+_PORT = frozenset(
+    {
+        "watch_routes",
+        "register_leader",
+        "watch_assignments",
+        "report_adopted",
+        "register_broker",
+        "create_topics",
+        "delete_topics",
+        "create_partitions",
+        "alter_configs",
+        "allocate_producer_ids",
+        "status",
+    }
+)
+"""The methods of raylog.model.admin.ControllerClient: nothing else may be called."""
+
+
+class ControllerActor:
+    """Runs one ``controller.controller.Controller`` from the actor's start to its fence or close."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self._setup = set_up_role(config, "controller", this_node_id())
+        self._controller: Any = None
+        self._thread = LoopThread("controller")
+        self._thread.run_role(self._live(), self._setup.log)
+
+    async def _live(self) -> None:
+        from controller.controller import Controller
+
+        setup = self._setup
+        launcher = RayLauncher(setup.config)
+        for index in range(setup.config.gateways):
+            await launcher.ensure_gateway(setup.node_id, index)
+        controller = Controller(
+            store=await setup.open_store(),
+            launcher=launcher,
+            clock=setup.clock,
+            rng=setup.rng,
+            limits=setup.limits,
+            wal_classes=tuple(setup.config.wal),
+            default_wal=setup.config.default_wal,
+            leaders_per_class=setup.config.leaders,
+            broker_configs=setup.config.broker,
+            registry=setup.registry,
+        )
+        await controller.start()
+        self._controller = controller
+        await controller.closed
+
+    async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+        """One call of the ControllerClient port, with its value or its error as an Outcome."""
+        if method not in _PORT:
+            return Outcome.of_error(RaylogError(f"The controller has no method '{method}'."))
+        if self._controller is None:
+            return Outcome.of_error(RetryError("The controller is replaying its metadata log."))
+        try:
+            return Outcome(value=await self._thread.call(getattr(self._controller, method)(*args, **kwargs)))
+        except RaylogError as error:
+            return Outcome.of_error(error)
+
+    async def ready(self) -> int:
+        """The process id, once the actor's process is up (the log may still be replaying)."""
+        return os.getpid()
+
+    async def close(self) -> None:
+        if self._controller is not None:
+            await self._thread.call(self._controller.close())
+
+
+ControllerActorClass = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0, max_concurrency=1000)(
+    ControllerActor
+)

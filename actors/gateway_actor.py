@@ -1,0 +1,73 @@
+"""A gateway as a Ray actor: named, detached, restarted for ever. The work is in gateway/; this wraps its life.
+
+The gateways of a node share its port (SO_REUSEPORT); the first of them also serves the node's ``/metrics``.
+"""
+
+import os
+import socket
+
+import ray
+
+from actors.controller_client import RayControllerClient
+from actors.loop_thread import LoopThread
+from actors.metrics_server import serve_metrics
+from actors.role import metrics_dir, set_up_role
+from actors.settings import this_node_id
+from raylog.model.config import ClusterConfig, HostPort
+
+
+class GatewayActor:
+    """Runs one ``gateway.gateway.Gateway`` from the actor's start to its close."""
+
+    def __init__(self, config: ClusterConfig, index: int) -> None:
+        self._index = index
+        self._setup = set_up_role(config, "gateway", this_node_id(), index=index)
+        self._thread = LoopThread("gateway")
+        self._thread.run_role(self._live(), self._setup.log)
+
+    async def _live(self) -> None:
+        from gateway.gateway import Gateway
+
+        setup = self._setup
+        listen = HostPort.parse(setup.config.listen)
+        advertised = advertised_address(setup.config)
+        self._gateway = Gateway(
+            store=await setup.open_store(),
+            controller=RayControllerClient(setup.clock),
+            clock=setup.clock,
+            rng=setup.rng,
+            limits=setup.limits,
+            host=listen.host,
+            port=listen.port,
+            reuse_port=True,
+            advertised_host=advertised.host,
+            advertised_port=advertised.port,
+            node_id=setup.node_id,
+            rack=setup.config.rack or None,
+            registry=setup.registry,
+        )
+        if self._index == 0 and setup.config.metrics:
+            serve_metrics(HostPort.parse(setup.config.metrics), metrics_dir(setup.config))
+        await self._gateway.start()
+        await self._gateway.closed
+
+    async def ready(self) -> int:
+        """The process id, once the actor's process is up (the port may not listen yet)."""
+        return os.getpid()
+
+    async def close(self) -> None:
+        """Stop accepting, answer what is in flight, close the connections."""
+        await self._thread.call(self._gateway.close())
+
+
+def advertised_address(config: ClusterConfig) -> HostPort:
+    """What clients connect to: as configured, else the listen address, with a wildcard replaced by this host's name."""
+    if config.advertise:
+        return HostPort.parse(config.advertise)
+    listen = HostPort.parse(config.listen)
+    if listen.host in ("0.0.0.0", "::"):
+        return HostPort(host=socket.getfqdn(), port=listen.port)
+    return listen
+
+
+GatewayActorClass = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0, max_concurrency=16)(GatewayActor)

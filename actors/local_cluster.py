@@ -1,0 +1,175 @@
+"""``raylog serve``: an embedded one-node Ray cluster with every role in it, for as long as the calling process lives.
+
+Ray's processes share the caller's fate (they end when it does, however it ends), so a killed ``serve`` leaves nothing behind that
+could answer on its port.
+"""
+
+import contextlib
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from actors.settings import CONTROLLER_NAME, gateway_name, leader_name, prepare_environment
+from raylog.model.clock import Clock
+from raylog.model.config import ClusterConfig, HostPort
+from raylog.model.errors import InvalidError, RetryError
+
+_OBJECT_STORE_BYTES = 80 << 20  # Ray's smallest is 75 MiB; nothing of Raylog's travels through it
+_CLOSE_TIMEOUT_S = 20.0
+_READY_TIMEOUT_S = 60.0
+_POLL_S = 0.05
+
+Step = Callable[[str], None]
+"""Told what is being done, for a person who waits."""
+
+
+class LocalCluster:
+    """Raylog on an embedded Ray. ``start`` returns once clients can connect; ``stop`` closes every role gracefully."""
+
+    def __init__(self, config: ClusterConfig, clock: Clock) -> None:
+        self._clock = clock
+        self.config = replace(
+            config,
+            leaders=config.leaders or max(1, _cpus() // 2),
+            gateways=config.gateways or max(1, _cpus() // 4),
+            run_dir=config.run_dir or tempfile.mkdtemp(prefix="raylog-"),
+        )
+        self._controller: Any = None
+
+    def start(self, step: Step) -> None:
+        """Raises InvalidError (input to mend) or RetryError (not ready in time), each with one readable sentence."""
+        listen = HostPort.parse(self.config.listen)
+        _require_free(listen, "--listen")
+        if self.config.metrics:
+            _require_free(HostPort.parse(self.config.metrics), "--metrics")
+        Path(self.config.run_dir).mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-check") as pool:
+            step(f"checking the bucket {self.config.store}")
+            checked = pool.submit(check_store, self.config)
+            step("starting Ray")
+            self._start_ray()
+            checked.result()
+        step("starting the controller, the gateways and the leaders")
+        from actors.controller_actor import ControllerActorClass
+        from actors.settings import NAMESPACE
+
+        self._controller = ControllerActorClass.options(
+            name=CONTROLLER_NAME, namespace=NAMESPACE, lifetime="detached", get_if_exists=True
+        ).remote(self.config)
+        self._wait_until_serving(listen)
+
+    def _start_ray(self) -> None:
+        prepare_environment(os.environ)
+        import ray
+
+        ray.init(
+            num_cpus=_cpus(),
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            configure_logging=False,
+            _node_ip_address="127.0.0.1",
+        )
+        # The log monitor only feeds drivers that print workers' output, and costs 80 MB and 1 % of a core to do so.
+        ray._private.worker._global_node.kill_log_monitor(check_alive=False)
+
+    def _wait_until_serving(self, listen: HostPort) -> None:
+        """Ready means: the controller has replayed, every leader is registered, and a gateway accepts connections."""
+        deadline = self._clock.monotonic() + _READY_TIMEOUT_S
+        while self._clock.monotonic() < deadline:
+            status = self.status()
+            if status.get("ready") and _accepts(listen):
+                return
+            _pause(_POLL_S)
+        raise RetryError(
+            f"Raylog was not ready within {_READY_TIMEOUT_S:.0f} s; the logs in {self.config.run_dir}/logs say why."
+        )
+
+    def status(self) -> dict[str, Any]:
+        """The controller's status, or an empty one while it does not answer."""
+        import ray
+
+        try:
+            outcome = ray.get(self._controller.call.remote("status", (), {}), timeout=5)
+        except ray.exceptions.RayError:
+            return {}
+        return {} if outcome.error else dict(outcome.value)
+
+    def stop(self, step: Step) -> None:
+        """Close gateways, then leaders (which flush to the bucket), then the controller, then Ray."""
+        import ray
+
+        from actors.launcher import close_actor
+
+        leaders: list[int] = [int(leader) for leader in self.status().get("leaders", {})]
+        step("closing the gateways")
+        for index in range(self.config.gateways):
+            close_actor(gateway_name("127.0.0.1", index), _CLOSE_TIMEOUT_S)
+        step("closing the leaders: what the WAL holds goes to the bucket")
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(lambda leader: close_actor(leader_name(leader), _CLOSE_TIMEOUT_S), leaders))
+        step("closing the controller")
+        close_actor(CONTROLLER_NAME, _CLOSE_TIMEOUT_S)
+        ray.shutdown()
+
+
+def check_store(config: ClusterConfig) -> None:
+    """Prove that the bucket can be reached and refuses overwrites. Raises InvalidError."""
+    import asyncio
+
+    from prometheus_client import CollectorRegistry
+
+    from raylog.model.clock import SystemClock, system_random
+    from raylog.model.limits import Limits
+    from raylog.storage.store_selftest import self_test
+    from raylog.storage.store_url import open_store
+
+    async def check() -> None:
+        store = await open_store(
+            config.store,
+            clock=SystemClock(),
+            rng=system_random(),
+            limits=Limits.from_mapping(config.limits),
+            registry=CollectorRegistry(),
+        )
+        async with contextlib.aclosing(store):  # type: ignore[type-var]
+            await self_test(store, rng=system_random())
+
+    asyncio.run(check())
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _require_free(address: HostPort, option: str) -> None:
+    """Gateways share their port, so a second server would not notice the first: this does."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            raise InvalidError(
+                f"The address {address} cannot be used ({error.strerror}): stop what listens there or choose another with {option}."
+            ) from error
+
+
+def _accepts(address: HostPort) -> bool:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    try:
+        socket.create_connection((host, address.port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _pause(seconds: float) -> None:
+    import threading
+
+    threading.Event().wait(seconds)

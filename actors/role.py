@@ -1,0 +1,79 @@
+"""What every role's process sets up before its shell: logs, the metrics folder, the clock, the bucket.
+
+The order matters: prometheus-client decides at import whether it counts in files that the node's ``/metrics`` can merge, so the
+folder is named before anything imports it, and the shells are imported inside the actors.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, TextIO
+
+from raylog.model.clock import Clock, SystemClock, system_random
+from raylog.model.config import ClusterConfig
+from raylog.model.logs import RoleLogger, configure_logs, role_logger
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from raylog.model.limits import Limits
+    from raylog.storage.object_store import ObjectStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleSetup:
+    """The things that a role's shell is given."""
+
+    config: ClusterConfig
+    node_id: str
+    clock: Clock
+    rng: Random
+    limits: "Limits"
+    registry: "CollectorRegistry"
+    log: RoleLogger
+
+    @property
+    def run_dir(self) -> Path:
+        return Path(self.config.run_dir)
+
+    async def open_store(self) -> "ObjectStore":
+        from raylog.storage.store_url import open_store
+
+        return await open_store(
+            self.config.store, clock=self.clock, rng=self.rng, limits=self.limits, registry=self.registry
+        )
+
+
+def metrics_dir(config: ClusterConfig) -> Path:
+    """Where the roles of a node leave their counters."""
+    return Path(config.run_dir) / "metrics"
+
+
+def set_up_role(config: ClusterConfig, role: str, node_id: str, **context: object) -> RoleSetup:
+    """Prepare this process for one role; called once, first thing in the actor."""
+    folder = metrics_dir(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    configure_logs(config.log_level, _role_log_stream(config, role, context))
+
+    from prometheus_client import CollectorRegistry
+
+    from raylog.model.limits import Limits
+
+    return RoleSetup(
+        config=config,
+        node_id=node_id,
+        clock=SystemClock(),
+        rng=system_random(),
+        limits=Limits.from_mapping(config.limits),
+        registry=CollectorRegistry(),
+        log=role_logger(role, node=node_id, **context),
+    )
+
+
+def _role_log_stream(config: ClusterConfig, role: str, context: dict[str, object]) -> TextIO:
+    name = "-".join([role, *(str(value) for value in context.values())])
+    folder = Path(config.run_dir) / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return open(folder / f"{name}.log", "a", encoding="utf-8", buffering=1)  # noqa: SIM115 (open for the process's life)

@@ -1,0 +1,56 @@
+"""Ray's settings for a data plane, in one place: names of the actors, and the environment that Ray reads when it is imported.
+
+Why each (measured, see docs/performance.md and docs/decisions): workers would run at nice 15; the GCS grows with every actor call while task
+events are on; tokens keep other users of the machine out; health checks would see a dead node after 13 to 65 s; large blocks of
+freed memory are kept by malloc, because touching fresh pages costs more than copying.
+"""
+
+import os
+import secrets
+from collections.abc import MutableMapping
+
+NAMESPACE = "raylog"
+CONTROLLER_NAME = "raylog-controller"
+
+
+def leader_name(leader_id: int) -> str:
+    return f"raylog-leader-{leader_id:06d}"
+
+
+def gateway_name(node_id: str, index: int) -> str:
+    return f"raylog-gateway-{node_id}-{index}"
+
+
+_RAY_ENVIRONMENT = {
+    "RAY_worker_niceness": "0",
+    "RAY_task_events_report_interval_ms": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_health_check_initial_delay_ms": "2000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_memory_monitor_refresh_ms": "0",
+}
+_MALLOC_ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(256 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
+    "MALLOC_ARENA_MAX": "2",
+}
+
+
+def prepare_environment(environ: MutableMapping[str, str]) -> None:
+    """Set what the user has not set. To be called before ``ray`` is imported, as Ray reads its settings then."""
+    for name, value in (_RAY_ENVIRONMENT | _MALLOC_ENVIRONMENT).items():
+        environ.setdefault(name, value)
+    if environ["RAY_AUTH_MODE"] == "token" and not ("RAY_AUTH_TOKEN" in environ or "RAY_AUTH_TOKEN_PATH" in environ):
+        environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def this_node_id() -> str:
+    """The node's name, the same after a restart: ``RAYLOG_NODE`` where the operator sets it, else the node's address in Ray."""
+    import ray.util
+
+    return os.environ.get("RAYLOG_NODE") or str(ray.util.get_node_ip_address())
