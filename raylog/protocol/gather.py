@@ -1,0 +1,88 @@
+"""Buffers on their way to a socket: small writes coalesced, record batches passed on by reference, never joined."""
+
+from collections.abc import Iterable, Iterator
+
+from raylog.model.buffers import Buffer
+
+BY_REFERENCE_BYTES = 4096
+"""From this size on a buffer is passed on as it is; below, copying is cheaper than another entry in ``writev``."""
+
+
+class RecordsParts:
+    """The value of a records field made of many buffers (batches, or their prefixes and bodies), written by
+    reference."""
+
+    __slots__ = ("_size_bytes", "parts")
+
+    def __init__(self, parts: Iterable[Buffer] = ()) -> None:
+        self.parts: list[Buffer] = list(parts)
+        self._size_bytes = sum(map(len, self.parts))
+
+    def __len__(self) -> int:
+        """Bytes."""
+        return self._size_bytes
+
+    def __iter__(self) -> Iterator[Buffer]:
+        return iter(self.parts)
+
+    def extend(self, parts: Iterable[Buffer]) -> None:
+        for part in parts:
+            self.parts.append(part)
+            self._size_bytes += len(part)
+
+    def join(self) -> bytes:
+        """All parts in one ``bytes``: a copy, for tests and small values."""
+        return b"".join(self.parts)
+
+
+class GatherBuffer:
+    """What kio's writers write to: has ``write``, and gives the list of buffers in the end.
+
+    A ``bytes`` or view given to it may be referenced until the list is sent, so it must not change meanwhile.
+    """
+
+    __slots__ = ("_done", "_done_bytes", "_small")
+
+    def __init__(self) -> None:
+        self._done: list[Buffer] = []
+        self._done_bytes = 0
+        self._small = bytearray()
+
+    def write(self, data: Buffer | RecordsParts) -> None:
+        if len(data) < BY_REFERENCE_BYTES:
+            if type(data) is RecordsParts:
+                for part in data.parts:
+                    self._small += part
+            else:
+                self._small += data  # type: ignore[arg-type]
+        elif type(data) is RecordsParts:
+            for part in data.parts:
+                self._write_buffer(part)
+        else:
+            self._pass_on(data)  # type: ignore[arg-type]
+
+    def _write_buffer(self, data: Buffer) -> None:
+        if len(data) < BY_REFERENCE_BYTES:
+            self._small += data
+        else:
+            self._pass_on(data)
+
+    def _pass_on(self, data: Buffer) -> None:
+        if self._small:
+            self._done.append(self._small)
+            self._done_bytes += len(self._small)
+            self._small = bytearray()
+        self._done.append(data)
+        self._done_bytes += len(data)
+
+    def __len__(self) -> int:
+        """Bytes written so far."""
+        return self._done_bytes + len(self._small)
+
+    def finish(self) -> list[Buffer]:
+        """All that was written, in order."""
+        if self._small:
+            self._done.append(self._small)
+            self._done_bytes += len(self._small)
+            self._small = bytearray()
+        return self._done
