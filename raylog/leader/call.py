@@ -1,0 +1,34 @@
+"""A request on an internal connection, on its way to a handler and back."""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kio.static.protocol import Payload
+
+from raylog.protocol.wire import RequestHead
+
+if TYPE_CHECKING:
+    from raylog.leader.context import LeaderContext
+
+
+class Answering(Protocol):
+    """The connection as a call sees it."""
+
+    def answer(self, head: RequestHead, response: Payload, *, has_plan: bool = False) -> None:
+        """Send the response of a request. A connection that is gone takes it and does nothing."""
+        ...
+
+
+class Call:
+    """One request: ``leader`` is all that a handler may touch, ``request`` the decoded entity."""
+
+    __slots__ = ("connection", "head", "leader", "request")
+
+    def __init__(self, leader: "LeaderContext", connection: Answering, head: RequestHead, request: Any) -> None:
+        self.leader = leader
+        self.connection = connection
+        self.head = head
+        self.request = request
+
+    def answer(self, response: Payload, *, has_plan: bool = False) -> None:
+        """Give an answer that the handler did not return. ``has_plan``: records of it are a read plan for the gateway."""
+        self.connection.answer(self.head, response, has_plan=has_plan)
