@@ -1,4 +1,4 @@
-"""The ControllerClient port over Ray: resolves the controller's name again for ever, with back-off, and never caches a dead handle.
+"""The ControllerClient port over Ray: resolves the controller's name again for ever, and never keeps a dead handle.
 
 Long polls are followed without an end; other calls are tried again while the controller restarts, for the caller's patience.
 """

@@ -1,4 +1,4 @@
-"""Starts the roles' actors through Ray and answers whether they run: the controller's hands. Ray chooses the node and restarts them."""
+"""Starts the roles' actors through Ray: the controller's hands. Ray chooses the node and restarts them."""
 
 import asyncio
 from typing import Any

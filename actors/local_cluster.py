@@ -123,11 +123,11 @@ def check_store(config: ClusterConfig) -> None:
     import asyncio
 
     from prometheus_client import CollectorRegistry
-
-    from raylog.model.clock import SystemClock, system_random
     from raylog.model.limits import Limits
     from raylog.storage.store_selftest import self_test
     from raylog.storage.store_url import open_store
+
+    from raylog.model.clock import SystemClock, system_random
 
     async def check() -> None:
         store = await open_store(
@@ -156,7 +156,8 @@ def _require_free(address: HostPort, option: str) -> None:
             probe.bind((address.host, address.port))
         except OSError as error:
             raise InvalidError(
-                f"The address {address} cannot be used ({error.strerror}): stop what listens there or choose another with {option}."
+                f"The address {address} cannot be used ({error.strerror}): stop what listens there or choose another "
+                f"with {option}."
             ) from error
 
 

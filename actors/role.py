@@ -7,17 +7,16 @@ folder is named before anything imports it, and the shells are imported inside t
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, TextIO
 
-from raylog.model.clock import Clock, SystemClock, system_random
+from raylog.model.clock import Clock, Random, SystemClock, system_random
 from raylog.model.config import ClusterConfig
 from raylog.model.logs import RoleLogger, configure_logs, role_logger
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
-
     from raylog.model.limits import Limits
+
     from raylog.storage.object_store import ObjectStore
 
 
@@ -58,7 +57,6 @@ def set_up_role(config: ClusterConfig, role: str, node_id: str, **context: objec
     configure_logs(config.log_level, _role_log_stream(config, role, context))
 
     from prometheus_client import CollectorRegistry
-
     from raylog.model.limits import Limits
 
     return RoleSetup(
@@ -76,4 +74,4 @@ def _role_log_stream(config: ClusterConfig, role: str, context: dict[str, object
     name = "-".join([role, *(str(value) for value in context.values())])
     folder = Path(config.run_dir) / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    return open(folder / f"{name}.log", "a", encoding="utf-8", buffering=1)  # noqa: SIM115 (open for the process's life)
+    return open(folder / f"{name}.log", "a", encoding="utf-8", buffering=1)

@@ -1,8 +1,8 @@
 """Ray's settings for a data plane, in one place: names of the actors, and the environment that Ray reads when it is imported.
 
-Why each (measured, see docs/performance.md and docs/decisions): workers would run at nice 15; the GCS grows with every actor call while task
-events are on; tokens keep other users of the machine out; health checks would see a dead node after 13 to 65 s; large blocks of
-freed memory are kept by malloc, because touching fresh pages costs more than copying.
+Why each: workers would run at nice 15; the GCS grows with every actor call while task events are on; tokens keep other users
+of the machine out; health checks would see a dead node only after 13 to 65 s; and freed blocks are kept by malloc, because
+touching fresh pages costs more than copying.
 """
 
 import os

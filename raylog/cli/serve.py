@@ -38,8 +38,8 @@ def serve(
 ) -> None:
     """Serve Kafka from this machine until Ctrl-C.
 
-    All state is in the bucket (and, for file WALs, the newest seconds in the WAL's folder): start it again on the same ones and every
-    acknowledged record, offset and topic is there.
+    All state is in the bucket (and, for file WALs, the newest seconds in the WAL's folder): start it again on the same ones
+    and every acknowledged record, offset and topic is there.
     """
     chosen = {
         "listen": listen,
@@ -67,7 +67,7 @@ def _named_url(text: str) -> tuple[str, str]:
 
 
 def with_default_wals(config: ClusterConfig) -> ClusterConfig:
-    """Paths made absolute, and both WAL classes declared: ``object`` always, ``file`` beside a local folder unless named otherwise."""
+    """Paths made absolute, and both WAL classes declared: ``object`` always, ``file`` beside a local folder."""
     from urllib.parse import urlsplit
 
     parts = urlsplit(config.store)

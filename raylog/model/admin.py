@@ -120,7 +120,7 @@ class ControllerClient(Protocol):
     async def create_topics(
         self, topics: Sequence[NewTopic], *, validate_only: bool = False, timeout_ms: int = 30_000
     ) -> list[TopicResult]:
-        """Returns once each topic's partitions are adopted, or after ``timeout_ms`` with REQUEST_TIMED_OUT for those that are not."""
+        """Returns once all partitions are adopted; REQUEST_TIMED_OUT for a topic whose are not after ``timeout_ms``."""
         ...
 
     async def delete_topics(

@@ -9,6 +9,10 @@ import time
 from typing import Protocol
 
 
+Random = random.Random
+"""The type of an injected generator, importable without the banned module."""
+
+
 class Clock(Protocol):
     def wall_ms(self) -> int:
         """Milliseconds since 1970, UTC: record timestamps and object ages only, never for measuring spans."""

@@ -36,7 +36,7 @@ class LeaderEndpoint:
 class PartitionRoute:
     leader_id: LeaderId
     epoch_base: int
-    """The partition's leader epoch is ``epoch_base`` + its leader's ``log_epoch``: it rises with each open, without a write here."""
+    """The partition's leader epoch is this + its leader's ``log_epoch``: it rises with each open, without a write here."""
     adopted: bool
     """False until the leader has written its adoption: clients see LEADER_NOT_AVAILABLE meanwhile."""
 
