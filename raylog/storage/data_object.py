@@ -1,0 +1,213 @@
+"""The meta of a leader log's slot: an index of the batches in its body, the producers that wrote them, and typed events.
+
+``[magic 4][version u16][reserved u16][index bytes u32][producers bytes u32][events bytes u32][reserved u32]``, then the three
+parts, each padded to 8 bytes: two Arrow IPC streams, and JSON. An absent part has no bytes. Encoding is on the object WAL's
+acknowledgement path: well below a millisecond for a dozen partitions.
+
+A later version may add nullable columns and events without raising ``META_VERSION``: unknown columns are passed over, unknown
+events are refused. Anything that an old reader would misread raises the version.
+"""
+
+import json
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+
+from raylog.model.errors import CorruptError
+from raylog.model.ids import LeaderEpoch, ProducerId, TopicId, TopicPartition
+from raylog.storage.slot_events import SlotEvent, event_from_json, event_to_json
+
+META_VERSION = 1
+
+_MAGIC = b"RLDX"
+_ENVELOPE = struct.Struct(">4sHHIIII")
+_ALIGNMENT = 8
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+_TOPIC_ID = pa.binary(16)
+_INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("topic_id", _TOPIC_ID, nullable=False),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("first_offset", pa.int64(), nullable=False),
+        pa.field("last_offset", pa.int64(), nullable=False),
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("max_timestamp", pa.int64(), nullable=False),
+        pa.field("record_count", pa.int64(), nullable=False),
+        pa.field("leader_epoch", pa.int32(), nullable=False),
+    ]
+)
+_PRODUCERS_SCHEMA = pa.schema(
+    [
+        pa.field("topic_id", _TOPIC_ID, nullable=False),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("producer_id", pa.int64(), nullable=False),
+        pa.field("producer_epoch", pa.int16(), nullable=False),
+        pa.field("base_sequence", pa.int32(), nullable=False),
+        pa.field("last_sequence", pa.int32(), nullable=False),
+        pa.field("base_offset", pa.int64(), nullable=False),
+        pa.field("last_offset", pa.int64(), nullable=False),
+        pa.field("timestamp", pa.int64(), nullable=False),
+    ]
+)
+_INDEX_SCHEMA_BYTES = _INDEX_SCHEMA.serialize().to_pybytes()
+_PRODUCERS_SCHEMA_BYTES = _PRODUCERS_SCHEMA.serialize().to_pybytes()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """A run of contiguous batches of one partition, at most about 1 MiB, inside a data object."""
+
+    topic_id: TopicId
+    partition: int
+    first_offset: int
+    last_offset: int
+    position: int
+    """First byte, counted from the object's start (so from 64 on)."""
+    size_bytes: int
+    max_timestamp_ms: int
+    record_count: int
+    leader_epoch: LeaderEpoch
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerRow:
+    """A batch of an idempotent producer: what a replay needs to refuse its duplicates."""
+
+    topic_id: TopicId
+    partition: int
+    producer_id: ProducerId
+    producer_epoch: int
+    base_sequence: int
+    last_sequence: int
+    base_offset: int
+    last_offset: int
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotMeta:
+    """What a leader log's slot says beside its body."""
+
+    index: Sequence[IndexRow] = ()
+    """Rows of a partition are in offset order."""
+    producers: Sequence[ProducerRow] = ()
+    """Rows of a producer are in append order: at least its last five batches of each partition in this slot."""
+    events: Sequence[SlotEvent] = ()
+    """In log order; they take effect before the slot's batches."""
+
+    def validate(self, body_bytes: int, body_start: int = 64) -> None:
+        """Assert what every writer keeps: runs inside the body, offsets rising per partition."""
+        next_offset: dict[TopicPartition, int] = {}
+        for row in self.index:
+            assert body_start <= row.position and row.position + row.size_bytes <= body_start + body_bytes, row
+            assert row.first_offset <= row.last_offset and row.size_bytes > 0, row
+            partition = TopicPartition(row.topic_id, row.partition)
+            assert next_offset.get(partition, 0) <= row.first_offset, row
+            next_offset[partition] = row.last_offset + 1
+
+
+def encode_meta(meta: SlotMeta) -> bytes:
+    """The bytes of a slot's meta."""
+    index = _encode_table(
+        _INDEX_SCHEMA,
+        _INDEX_SCHEMA_BYTES,
+        (
+            (
+                r.topic_id.bytes,
+                r.partition,
+                r.first_offset,
+                r.last_offset,
+                r.position,
+                r.size_bytes,
+                r.max_timestamp_ms,
+                r.record_count,
+                r.leader_epoch,
+            )
+            for r in meta.index
+        ),
+    )
+    producers = _encode_table(
+        _PRODUCERS_SCHEMA,
+        _PRODUCERS_SCHEMA_BYTES,
+        (
+            (
+                r.topic_id.bytes,
+                r.partition,
+                r.producer_id,
+                r.producer_epoch,
+                r.base_sequence,
+                r.last_sequence,
+                r.base_offset,
+                r.last_offset,
+                r.timestamp_ms,
+            )
+            for r in meta.producers
+        ),
+    )
+    events = b""
+    if meta.events:
+        events = json.dumps([event_to_json(e) for e in meta.events], separators=(",", ":")).encode()
+    parts = (index, producers, events)
+    envelope = _ENVELOPE.pack(_MAGIC, META_VERSION, 0, *map(len, parts), 0)
+    return envelope + b"".join(part + b"\0" * (-len(part) % _ALIGNMENT) for part in parts)
+
+
+def decode_meta(data: bytes) -> SlotMeta:
+    """The meta of a slot. Raises CorruptError, also for a version or an event that is newer than this reader."""
+    if len(data) < _ENVELOPE.size or data[:4] != _MAGIC:
+        raise CorruptError("The meta of a leader log's slot does not begin with its magic.")
+    _, version, _, *sizes, _ = _ENVELOPE.unpack_from(data)
+    if version != META_VERSION:
+        raise CorruptError(
+            f"A slot's index has version {version}, but this Raylog reads version {META_VERSION}: use a newer Raylog."
+        )
+    parts, position = [], _ENVELOPE.size
+    for size in sizes:
+        parts.append(memoryview(data)[position : position + size])
+        position += size + -size % _ALIGNMENT
+    if position != len(data):
+        raise CorruptError(f"A slot's meta has {len(data)} bytes where its envelope tells of {position}.")
+    topic_ids: dict[bytes, TopicId] = {}
+    try:
+        return SlotMeta(
+            index=[
+                IndexRow(_topic_id(r[0], topic_ids), *r[1:8], LeaderEpoch(r[8]))
+                for r in _decode_table(_INDEX_SCHEMA, parts[0])
+            ],
+            producers=[
+                ProducerRow(_topic_id(r[0], topic_ids), *r[1:]) for r in _decode_table(_PRODUCERS_SCHEMA, parts[1])
+            ],
+            events=[event_from_json(e) for e in json.loads(bytes(parts[2]))] if parts[2] else (),
+        )
+    except (pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
+        raise CorruptError(f"A slot's meta cannot be decoded: {error}") from error
+
+
+def _encode_table(schema: Any, schema_bytes: bytes, rows: Iterable[tuple[Any, ...]]) -> bytes:
+    columns = tuple(zip(*rows, strict=True))
+    if not columns:
+        return b""
+    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+    batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
+    # The stream as pa.ipc.new_stream would write it, with the schema's message made once: a third cheaper for few rows.
+    return b"".join((schema_bytes, batch.serialize(), _END_OF_STREAM))
+
+
+def _decode_table(schema: Any, data: memoryview) -> Iterable[tuple[Any, ...]]:
+    if not data:
+        return ()
+    table = pa.ipc.open_stream(pa.py_buffer(data)).read_all()
+    return zip(*(table.column(field.name).to_pylist() for field in schema), strict=True)
+
+
+def _topic_id(raw: bytes, known: dict[bytes, TopicId]) -> TopicId:
+    topic_id = known.get(raw)
+    if topic_id is None:
+        topic_id = known[raw] = TopicId(UUID(bytes=raw))
+    return topic_id

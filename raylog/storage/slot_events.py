@@ -1,0 +1,96 @@
+"""Typed events of a leader log: what happened to its partitions besides appended batches. JSON, one object each, in log order.
+
+An event cannot be ignored: a reader that does not know its type refuses the slot. New fields need a default here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+from uuid import UUID
+
+from raylog.model.errors import CorruptError
+from raylog.model.ids import TopicId, TopicPartition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt:
+    """This log leads the partition from here on. Its leader epoch is ``epoch_base`` + the log's epoch."""
+
+    partition: TopicPartition
+    epoch_base: int
+    topic_name: str
+    configs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """This log stops leading the partition, whose next offset is ``end_offset``."""
+
+    partition: TopicPartition
+    end_offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """The partition's topic was deleted: its data is garbage from here on."""
+
+    partition: TopicPartition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogStart:
+    """Records below ``offset`` are gone (DeleteRecords, retention)."""
+
+    partition: TopicPartition
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalPosition:
+    """All WAL entries up to ``lsn`` of the open at ``epoch`` are in this slot and those before it."""
+
+    epoch: int
+    lsn: int
+
+
+SlotEvent = Adopt | Release | Delete | LogStart | WalPosition
+
+_TYPES: dict[str, type[SlotEvent]] = {
+    "adopt": Adopt,
+    "release": Release,
+    "delete": Delete,
+    "log_start": LogStart,
+    "wal_position": WalPosition,
+}
+_NAMES: dict[type[SlotEvent], str] = {cls: name for name, cls in _TYPES.items()}
+
+
+def event_to_json(event: SlotEvent) -> dict[str, object]:
+    """The event as a JSON object; ``type`` names it, a partition is ``[topic id, number]``."""
+    values: dict[str, object] = {"type": _NAMES[type(event)]}
+    for f in fields(event):
+        value = getattr(event, f.name)
+        values[f.name] = [str(value.topic_id), value.partition] if isinstance(value, TopicPartition) else value
+    return values
+
+
+def event_from_json(values: Mapping[str, Any]) -> SlotEvent:
+    """The event of a JSON object. Raises CorruptError for an unknown type or field, or a missing one."""
+    name = values.get("type")
+    event_type = _TYPES.get(str(name))
+    if event_type is None:
+        raise CorruptError(
+            f"A slot holds an event of type '{name}', which this Raylog does not know: use a newer Raylog."
+        )
+    given = {key: value for key, value in values.items() if key != "type"}
+    known = {f.name: f for f in fields(event_type)}
+    unknown = given.keys() - known.keys()
+    needed = {f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING}
+    missing = needed - given.keys()
+    if unknown or missing:
+        names = ", ".join(sorted(unknown | missing))
+        raise CorruptError(f"A slot's '{name}' event has unknown or missing fields: {names}.")
+    if "partition" in given:
+        topic_id, number = given["partition"]
+        given["partition"] = TopicPartition(TopicId(UUID(topic_id)), number)
+    return event_type(**given)
