@@ -1,0 +1,93 @@
+"""The table of Kafka APIs that the gateway serves: ApiVersions, decoding and docs/compatibility.md are all made from it.
+
+A handler is registered where it is defined, so that what is announced cannot drift from what is served::
+
+    @handles(3, 0, 13, left_out="…")
+    async def metadata(context: RequestContext, request: Any) -> Payload: ...
+
+Contract of a handler ``handler(context, request) -> Answer``:
+
+- It is called in the order in which requests arrive on their connection. An ``async def`` handler then runs as a task of its
+  own, beside the others of the connection; one whose effects must keep the order of requests (Produce) is a plain function
+  that does its routing and forwarding before it returns, and returns a future of its answer.
+- The connection puts the answers into the order of the requests; a handler never has to.
+- It answers with the response entity of the request's version, with ``PassThrough`` (a leader's answer, forwarded as it is),
+  or with None where Kafka sends no answer (Produce with acks=0).
+- It turns RetryError and StaleRouteError into Kafka's error codes. An error that it lets out closes the client's connection and
+  is logged with the request's correlation id.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from kio.static.protocol import Payload
+
+from gateway.context import RequestContext
+from raylog.protocol.wire import api_name
+
+
+@dataclass(frozen=True, slots=True)
+class PassThrough:
+    """A leader's answer frame, without its length prefix: goes to the client by reference, with the client's correlation id."""
+
+    frame: memoryview
+
+
+Answer = Payload | PassThrough | None
+
+Handler = Callable[[RequestContext, Any], Answer | Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """One API key as served."""
+
+    key: int
+    name: str
+    """As in Kafka's documents: ``Produce``, ``ListOffsets``."""
+    min_version: int
+    max_version: int
+    handler: Handler
+    left_out: str
+    """What of the API is not served and why, for docs/compatibility.md; empty when all of it is."""
+
+
+ApiTable = Mapping[int, Api]
+
+_registered: dict[int, Api] = {}
+_H = TypeVar("_H", bound=Handler)
+
+
+def handles(api_key: int, min_version: int, max_version: int, *, left_out: str = "") -> Callable[[_H], _H]:
+    """Register the decorated function as the handler of ``api_key`` in these versions (both included)."""
+
+    def register(handler: _H) -> _H:
+        known = _registered.get(api_key)
+        if known is not None and known.handler.__module__ != handler.__module__:
+            raise AssertionError(f"API key {api_key} has two handlers: {known.handler} and {handler}")
+        _registered[api_key] = Api(
+            key=api_key,
+            name=api_name(api_key),
+            min_version=min_version,
+            max_version=max_version,
+            handler=handler,
+            left_out=left_out,
+        )
+        return handler
+
+    return register
+
+
+@cache
+def served_apis() -> ApiTable:
+    """Every API that a module of ``gateway.handlers`` registers, by key."""
+    import gateway.handlers as package
+
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+    return MappingProxyType(dict(sorted(_registered.items())))

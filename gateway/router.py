@@ -1,0 +1,95 @@
+"""From partition or group to leader, and the ways to ask a leader: one entity, one frame passed through, or all leaders at once.
+
+Rules of every send:
+
+- Requests to one leader arrive there in the order of the calls, as long as no await lies between them; answers come in any order.
+- StaleRouteError: the leader is gone, or went before it answered; whether it did what was asked is then unknown.
+- RetryError: ``timeout_s`` is over; what was asked may still happen.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from kio.schema.errors import ErrorCode
+from kio.static.protocol import Payload
+
+from gateway.leader_channel import Lane, LeaderChannels
+from gateway.routing import RouteFollower
+from raylog.model.errors import RetryError, StaleRouteError
+from raylog.model.ids import LeaderId, TopicId
+from raylog.model.routing import TopicRoute
+from raylog.protocol.wire import decode_response, encode_request
+
+
+class Router:
+    def __init__(self, routes: RouteFollower, channels: LeaderChannels) -> None:
+        self._routes = routes
+        self._channels = channels
+
+    def topic(self, name: str) -> TopicRoute | None:
+        return self._routes.table.topics.get(name)
+
+    def topic_by_id(self, topic_id: TopicId) -> TopicRoute | None:
+        return self._routes.index.topics_by_id.get(topic_id)
+
+    def leader_of(self, topic: TopicRoute, partition: int) -> tuple[ErrorCode, LeaderId]:
+        """The leader to ask, with ``ErrorCode.none``; or what to answer: UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE."""
+        return self._routes.index.leader_of(topic, partition)
+
+    def coordinator_leader(self, group_id: str) -> tuple[ErrorCode, LeaderId]:
+        """The leader that holds the group's coordinator, with ``ErrorCode.none``; or COORDINATOR_NOT_AVAILABLE."""
+        return self._routes.index.coordinator_of(group_id)
+
+    def all_leaders(self) -> Sequence[LeaderId]:
+        """Every leader that is up, for requests that each must answer (ListGroups, DescribeLogDirs)."""
+        return sorted(self._routes.table.leaders)
+
+    async def send(
+        self, leader_id: LeaderId, request: Payload, *, client_id: str = "", timeout_s: float | None = None
+    ) -> Any:
+        """Ask one leader; the answer as the response entity of the request's API and version."""
+        schema = type(request)
+        frame = await self._bounded(self.send_entity(leader_id, request, client_id=client_id), timeout_s)
+        return decode_response(schema.__api_key__, schema.__version__, frame)[1]
+
+    def send_entity(
+        self, leader_id: LeaderId, request: Payload, *, client_id: str = "", lane: Lane = Lane.PRODUCE
+    ) -> asyncio.Future[memoryview]:
+        """As ``send``, sent before it returns; the future gives the answer's frame, still encoded."""
+        channel = self._channels.channel(leader_id, lane)
+        return channel.send(
+            lambda correlation: encode_request(request, correlation_id=correlation, client_id=client_id)
+        )
+
+    def send_frame(
+        self, leader_id: LeaderId, frame: memoryview, *, lane: Lane = Lane.PRODUCE
+    ) -> asyncio.Future[memoryview]:
+        """Pass a client's request on as it is, under a correlation id of the channel; sent before it returns.
+
+        The future gives the answer's frame, to go to the client as ``PassThrough``.
+        """
+        return self._channels.channel(leader_id, lane).send_frame(frame)
+
+    async def forward(self, leader_id: LeaderId, frame: memoryview, *, timeout_s: float | None = None) -> memoryview:
+        """``send_frame``, awaited."""
+        return await self._bounded(self.send_frame(leader_id, frame), timeout_s)
+
+    async def send_all(
+        self, request: Payload, *, client_id: str = "", timeout_s: float | None = None
+    ) -> list[tuple[LeaderId, Any]]:
+        """Ask every leader that is up, at once: each with its answer, or with the StaleRouteError or RetryError of asking it."""
+        leaders = self.all_leaders()
+        asked = (self.send(leader, request, client_id=client_id, timeout_s=timeout_s) for leader in leaders)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, StaleRouteError | RetryError):
+                raise answer
+        return list(zip(leaders, answers, strict=True))
+
+    async def _bounded(self, answer: asyncio.Future[memoryview], timeout_s: float | None) -> memoryview:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError:
+            raise RetryError(f"The leader did not answer within {timeout_s} s.") from None
