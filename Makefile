@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help serve test lint format bench setup clean
+.PHONY: help serve test lint format bench interop setup clean
 .DEFAULT_GOAL := help
 
 help:            ## Show this list
@@ -35,6 +35,10 @@ format: $(READY) ## Format the sources and mend what ruff can mend
 
 bench: $(READY)  ## Throughput and latency, as a table and in docs/performance.md
 	$(BIN)/python -m bench $(ARGS)
+
+interop: $(READY) ## Kafka's own Java tools against a real server; needs Java 17 and Maven
+	@for tool in java mvn; do command -v $$tool >/dev/null || { echo "make interop needs '$$tool': install Java 17 and Maven first." >&2; exit 2; }; done
+	$(BIN)/python -m pytest tests/interop $(ARGS)
 
 clean:           ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
