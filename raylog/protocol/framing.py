@@ -1,0 +1,241 @@
+"""Length-prefixed frames over a stream: the transport half of every connection, a client's and an internal one's.
+
+``FrameProtocol`` is an ``asyncio.BufferedProtocol`` (also uvloop's). A subclass implements ``frame_received`` and, as
+it needs, the other hooks. Rules:
+
+- Small frames are cut out of one receive buffer that is used again and again; a large frame is received straight into
+  memory of its own, which grows with what has arrived, so that an announced size alone claims little.
+- A frame handed out is read-only, owns its memory and stays valid; nothing is joined or copied a second time.
+- A negative size or one above the limit ends the connection: ``frame_refused`` is called with the reason, then it is
+  closed.
+- Reading pauses and resumes at the owner's word, also in the middle of a burst; whoever writes looks at ``is_writable``
+  or awaits ``drained`` (back-pressure from the peer's socket).
+"""
+
+import asyncio
+import struct
+from collections.abc import Sequence
+from typing import Final, cast
+
+from raylog.model.buffers import Buffer
+from raylog.model.errors import InvalidError
+
+SIZE_BYTES: Final = 4
+_SIZE = struct.Struct(">i")
+
+_RECEIVE_BYTES: Final = 64 * 1024
+_FIRST_STEP_BYTES: Final = 4 * 1024 * 1024
+"""The memory claimed for a large frame before any of it has arrived; doubled each time it is full."""
+
+
+class FrameProtocol(asyncio.BufferedProtocol):
+    """One connection. Used from its event loop only."""
+
+    def __init__(self, *, max_frame_bytes: int) -> None:
+        self._max_frame_bytes = max_frame_bytes
+        self._transport: asyncio.Transport | None = None
+        self._small = bytearray(_RECEIVE_BYTES)
+        self._small_view = memoryview(self._small)
+        self._start = 0
+        """Where the first byte that is not yet handed out lies in the receive buffer."""
+        self._end = 0
+        """Where the next received byte goes in the receive buffer."""
+        self._large: bytearray | None = None
+        """A large frame on its way."""
+        self._large_bytes = 0
+        """Its size when whole."""
+        self._large_filled = 0
+        self._is_read_paused = False
+        self._is_cutting = False
+        self._is_closed = False
+        self._is_write_paused = False
+        self._drain_waiters: list[asyncio.Future[None]] = []
+
+    # Hooks
+
+    def frame_received(self, frame: bytes | memoryview) -> None:
+        """A whole frame, without its size. Exceptions from here end the connection."""
+        raise TypeError(f"{type(self).__name__} must implement frame_received")
+
+    def frame_announced(self, size_bytes: int) -> bool:
+        """A large frame begins. False: not now, reading pauses until ``resume_reading``, and then it is asked again."""
+        return True
+
+    def frame_refused(self, error: InvalidError) -> None:
+        """The peer sent a size that is no frame's. The connection is closed after this."""
+
+    def connection_opened(self) -> None:
+        """The transport is there."""
+
+    def connection_closed(self, error: Exception | None) -> None:
+        """The connection is gone, with or without an error. Nothing is called after this."""
+
+    # The state that owners use
+
+    @property
+    def peer_name(self) -> str:
+        """Where the other side is, for people: ``host:port``, or the path of a unix socket."""
+        name = None if self._transport is None else self._transport.get_extra_info("peername")
+        if isinstance(name, tuple):
+            return f"{name[0]}:{name[1]}"
+        return str(name or "unix socket")
+
+    @property
+    def is_closed(self) -> bool:
+        """Closing or closed: what is written now is dropped."""
+        return self._is_closed
+
+    @property
+    def is_writable(self) -> bool:
+        """False while the transport's buffer is above its high-water mark."""
+        return not self._is_write_paused
+
+    @property
+    def is_reading(self) -> bool:
+        return not self._is_read_paused
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """Queue a whole frame (or several) for sending, by reference where the loop can. Dropped once closed."""
+        if self._transport is not None and not self._is_closed:
+            self._transport.writelines(buffers)
+
+    async def drained(self) -> None:
+        """Wait until ``is_writable``. Raises ConnectionResetError when the connection goes away meanwhile."""
+        if self._is_closed:
+            raise ConnectionResetError("The connection is closed.")
+        if self._is_write_paused:
+            waiter = asyncio.get_running_loop().create_future()
+            self._drain_waiters.append(waiter)
+            await waiter
+
+    def pause_reading(self) -> None:
+        """Hand out no further frame until ``resume_reading``. May be called in ``frame_received``."""
+        if self._is_read_paused or self._is_closed:
+            return
+        self._is_read_paused = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Hand out the frames that are here already, then go on receiving."""
+        if not self._is_read_paused or self._is_closed:
+            return
+        self._is_read_paused = False
+        if not self._is_cutting:
+            self._cut_frames()
+        if not self._is_read_paused and not self._is_closed and self._transport is not None:
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Send what is queued, then close. Frames that are here already are not handed out any more."""
+        self._is_closed = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once; what is queued is dropped."""
+        self._is_closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.connection_opened()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_closed = True
+        self._large = None
+        waiters, self._drain_waiters = self._drain_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(ConnectionResetError("The connection was closed while a write waited."))
+        self.connection_closed(exc)
+
+    def pause_writing(self) -> None:
+        self._is_write_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_write_paused = False
+        waiters, self._drain_waiters = self._drain_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        if self._large is not None:
+            if self._large_filled == len(self._large):
+                self._grow_large()
+            return memoryview(self._large)[self._large_filled :]
+        return self._small_view[self._end :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._is_closed:
+            return
+        if self._large is not None:
+            self._large_filled += nbytes
+            if self._large_filled == self._large_bytes:
+                self._hand_out_large()
+        else:
+            self._end += nbytes
+        if not self._is_read_paused and self._large is None:
+            self._cut_frames()
+
+    def _cut_frames(self) -> None:
+        """Hand out the whole frames in the receive buffer, until reading is paused; what is left moves to its front."""
+        self._is_cutting = True
+        try:
+            while self._end - self._start >= SIZE_BYTES and not self._is_read_paused and not self._is_closed:
+                size = _SIZE.unpack_from(self._small, self._start)[0]
+                body = self._start + SIZE_BYTES
+                if not 0 <= size <= self._max_frame_bytes:
+                    self._refuse(size)
+                elif body + size <= self._end:
+                    self._start = body + size
+                    self.frame_received(bytes(self._small_view[body : self._start]))
+                elif SIZE_BYTES + size <= _RECEIVE_BYTES:
+                    break
+                elif not self.frame_announced(size):
+                    self.pause_reading()
+                else:
+                    self._begin_large(size, body)
+        finally:
+            self._is_cutting = False
+            self._move_to_front()
+
+    def _move_to_front(self) -> None:
+        left = self._end - self._start
+        if left and self._start:
+            self._small_view[:left] = self._small_view[self._start : self._end]
+        self._start, self._end = 0, left
+
+    def _begin_large(self, size: int, body: int) -> None:
+        arrived = self._end - body
+        self._large = bytearray(min(size, _FIRST_STEP_BYTES))
+        memoryview(self._large)[:arrived] = self._small_view[body : self._end]
+        self._large_bytes, self._large_filled = size, arrived
+        self._start = self._end
+
+    def _grow_large(self) -> None:
+        assert self._large is not None
+        grown = bytearray(min(self._large_bytes, 2 * len(self._large)))
+        memoryview(grown)[: self._large_filled] = memoryview(self._large)[: self._large_filled]
+        self._large = grown
+
+    def _hand_out_large(self) -> None:
+        assert self._large is not None
+        frame = memoryview(self._large).toreadonly()
+        self._large = None
+        self.frame_received(frame)
+
+    def _refuse(self, size: int) -> None:
+        error = InvalidError(
+            f"A frame of {size} bytes was announced; at most {self._max_frame_bytes} are accepted. "
+            "The peer may not be speaking the Kafka protocol."
+        )
+        self.frame_refused(error)
+        self.close()
