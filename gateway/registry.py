@@ -11,10 +11,11 @@ Contract of a handler ``handler(context, request) -> Answer``:
   own, beside the others of the connection; one whose effects must keep the order of requests (Produce) is a plain function
   that does its routing and forwarding before it returns, and returns a future of its answer.
 - The connection puts the answers into the order of the requests; a handler never has to.
-- It answers with the response entity of the request's version, with ``PassThrough`` (a leader's answer, forwarded as it is),
-  or with None where Kafka sends no answer (Produce with acks=0).
-- It turns RetryError and StaleRouteError into Kafka's error codes. An error that it lets out closes the client's connection and
-  is logged with the request's correlation id.
+- It answers with the response entity of the request's version, with a leader's answer frame (a memoryview; it goes to the
+  client by reference, under the client's correlation id), or with None where Kafka sends no answer (Produce with acks=0).
+- It turns RetryError and StaleRouteError into Kafka's error codes, or lets them out and has registered ``failed`` to do so.
+  CloseConnection closes the client's connection, as Kafka does where it can give no answer. Any other error that it lets
+  out closes it too, and is logged with the request's correlation id.
 """
 
 import importlib
@@ -28,19 +29,20 @@ from typing import Any, TypeVar
 from kio.static.protocol import Payload
 
 from gateway.context import RequestContext
+from raylog.model.errors import RaylogError, RetryError, StaleRouteError
 from raylog.protocol.wire import api_name
 
 
-@dataclass(frozen=True, slots=True)
-class PassThrough:
-    """A leader's answer frame, without its length prefix: goes to the client by reference, with the client's correlation id."""
-
-    frame: memoryview
+class CloseConnection(RaylogError):
+    """No answer can be given: the client's connection closes, so that it looks for another broker or route."""
 
 
-Answer = Payload | PassThrough | None
+Answer = Payload | memoryview | None
 
 Handler = Callable[[RequestContext, Any], Answer | Awaitable[Answer]]
+
+Failed = Callable[[RequestContext, RetryError | StaleRouteError], Payload]
+"""Makes the answer to a request whose handler, or the future it gave, ended in one of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,7 @@ class Api:
     min_version: int
     max_version: int
     handler: Handler
+    failed: Failed | None
     left_out: str
     """What of the API is not served and why, for docs/compatibility.md; empty when all of it is."""
 
@@ -63,7 +66,9 @@ _registered: dict[int, Api] = {}
 _H = TypeVar("_H", bound=Handler)
 
 
-def handles(api_key: int, min_version: int, max_version: int, *, left_out: str = "") -> Callable[[_H], _H]:
+def handles(
+    api_key: int, min_version: int, max_version: int, *, failed: Failed | None = None, left_out: str = ""
+) -> Callable[[_H], _H]:
     """Register the decorated function as the handler of ``api_key`` in these versions (both included)."""
 
     def register(handler: _H) -> _H:
@@ -76,6 +81,7 @@ def handles(api_key: int, min_version: int, max_version: int, *, left_out: str =
             min_version=min_version,
             max_version=max_version,
             handler=handler,
+            failed=failed,
             left_out=left_out,
         )
         return handler
