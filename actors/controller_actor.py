@@ -6,8 +6,6 @@ It restarts like every role: the metadata log gives it its state back, and ``get
 import os
 from typing import Any
 
-import ray
-
 from actors.calls import Outcome
 from actors.launcher import RayLauncher
 from actors.loop_thread import LoopThread
@@ -84,8 +82,3 @@ class ControllerActor:
     async def close(self) -> None:
         if self._controller is not None:
             await self._thread.call(self._controller.close())
-
-
-ControllerActorClass = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0, max_concurrency=1000)(
-    ControllerActor
-)

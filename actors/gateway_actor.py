@@ -6,8 +6,6 @@ The gateways of a node share its port (SO_REUSEPORT); the first of them also ser
 import os
 import socket
 
-import ray
-
 from actors.controller_client import RayControllerClient
 from actors.loop_thread import LoopThread
 from actors.metrics_server import serve_metrics
@@ -68,6 +66,3 @@ def advertised_address(config: ClusterConfig) -> HostPort:
     if listen.host in ("0.0.0.0", "::"):
         return HostPort(host=socket.getfqdn(), port=listen.port)
     return listen
-
-
-GatewayActorClass = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0, max_concurrency=16)(GatewayActor)

@@ -1,14 +1,19 @@
 """A partition leader as a Ray actor: named, detached, restarted for ever. The work is in raylog/leader; this wraps its life.
 
 Each start of the process is a new open of the leader's log, one epoch up, so a restart is a fail-over and needs nobody's help.
+An incarnation that finds a newer one of its leader ends for good instead (docs/decisions/0003).
 """
 
+import asyncio
+import os
+
 import ray
+from ray.util import list_named_actors
 
 from actors.controller_client import RayControllerClient
 from actors.loop_thread import LoopThread
 from actors.role import set_up_role
-from actors.settings import this_node_id
+from actors.settings import leader_incarnations, this_node_id
 from raylog.model.config import ClusterConfig
 from raylog.model.ids import LeaderId
 
@@ -16,7 +21,8 @@ from raylog.model.ids import LeaderId
 class LeaderActor:
     """Runs one ``raylog.leader.Leader`` from the actor's start to its fence or close."""
 
-    def __init__(self, config: ClusterConfig, leader_id: int, wal_class: str) -> None:
+    def __init__(self, config: ClusterConfig, leader_id: int, wal_class: str, incarnation: int) -> None:
+        self._incarnation = incarnation
         self._thread = LoopThread("leader")
         self._setup = set_up_role(config, "leader", this_node_id(), leader=leader_id)
         self._leader_id = LeaderId(leader_id)
@@ -24,10 +30,15 @@ class LeaderActor:
         self._thread.run_role(self._live(), self._setup.log)
 
     async def _live(self) -> None:
-        from raylog.leader.leader import Leader
         from raylog.storage.wal_class import open_wal
 
+        from raylog.leader.leader import Leader
+
         setup = self._setup
+        if await asyncio.to_thread(self._is_superseded):
+            setup.log.info("a newer incarnation leads: ending for good")
+            ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+            return
         store = await setup.open_store()
         self._leader = Leader(
             leader_id=self._leader_id,
@@ -44,15 +55,13 @@ class LeaderActor:
         await self._leader.start()
         await self._leader.closed
 
+    def _is_superseded(self) -> bool:
+        return max(leader_incarnations(list_named_actors(), self._leader_id), default=0) > self._incarnation
+
     async def ready(self) -> int:
         """The process id, once the actor's process is up (the leader may still be recovering)."""
-        import os
-
         return os.getpid()
 
     async def close(self) -> None:
         """Stop serving, flush to the bucket, close the WAL."""
         await self._thread.call(self._leader.close())
-
-
-LeaderActorClass = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0, max_concurrency=16)(LeaderActor)

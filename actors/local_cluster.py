@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from actors.settings import CONTROLLER_NAME, gateway_name, leader_name, prepare_environment
+from actors.settings import CONTROLLER_NAME, GATEWAY_PREFIX, LEADER_PREFIX, NAMESPACE, prepare_environment
 from raylog.model.clock import Clock
 from raylog.model.config import ClusterConfig, HostPort
 from raylog.model.errors import InvalidError, RetryError
@@ -55,12 +55,10 @@ class LocalCluster:
             self._start_ray()
             checked.result()
         step("starting the controller, the gateways and the leaders")
-        from actors.controller_actor import ControllerActorClass
-        from actors.settings import NAMESPACE
+        from actors.controller_actor import ControllerActor
+        from actors.launcher import start_actor
 
-        self._controller = ControllerActorClass.options(
-            name=CONTROLLER_NAME, namespace=NAMESPACE, lifetime="detached", get_if_exists=True
-        ).remote(self.config)
+        self._controller = start_actor(ControllerActor, CONTROLLER_NAME, self.config)
         self._wait_until_serving(listen)
 
     def _start_ray(self) -> None:
@@ -73,6 +71,7 @@ class LocalCluster:
             object_store_memory=_OBJECT_STORE_BYTES,
             log_to_driver=False,
             configure_logging=False,
+            namespace=NAMESPACE,
             _node_ip_address="127.0.0.1",
         )
         # The log monitor only feeds drivers that print workers' output, and costs 80 MB and 1 % of a core to do so.
@@ -103,19 +102,25 @@ class LocalCluster:
     def stop(self, step: Step) -> None:
         """Close gateways, then leaders (which flush to the bucket), then the controller, then Ray."""
         import ray
+        from ray.util import list_named_actors
 
         from actors.launcher import close_actor
 
-        leaders: list[int] = [int(leader) for leader in self.status().get("leaders", {})]
+        names = list_named_actors()
         step("closing the gateways")
-        for index in range(self.config.gateways):
-            close_actor(gateway_name("127.0.0.1", index), _CLOSE_TIMEOUT_S)
+        _close_all([name for name in names if name.startswith(GATEWAY_PREFIX)])
         step("closing the leaders: what the WAL holds goes to the bucket")
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            list(pool.map(lambda leader: close_actor(leader_name(leader), _CLOSE_TIMEOUT_S), leaders))
+        _close_all([name for name in names if name.startswith(LEADER_PREFIX)])
         step("closing the controller")
         close_actor(CONTROLLER_NAME, _CLOSE_TIMEOUT_S)
         ray.shutdown()
+
+
+def _close_all(names: list[str]) -> None:
+    from actors.launcher import close_actor
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(lambda name: close_actor(name, _CLOSE_TIMEOUT_S), names))
 
 
 def check_store(config: ClusterConfig) -> None:

@@ -8,7 +8,7 @@ from raylog.model.config import HostPort
 def serve_metrics(address: HostPort, folder: Path) -> None:
     """Answer HTTP on ``address`` from a thread of its own, for the life of the process."""
     from prometheus_client import CollectorRegistry, start_http_server
-    from prometheus_client.multiprocess import MultiProcessCollector  # type: ignore[attr-defined]
+    from prometheus_client.multiprocess import MultiProcessCollector
 
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(folder))

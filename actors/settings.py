@@ -7,18 +7,27 @@ touching fresh pages costs more than copying.
 
 import os
 import secrets
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 
 NAMESPACE = "raylog"
 CONTROLLER_NAME = "raylog-controller"
+LEADER_PREFIX = "raylog-leader-"
+GATEWAY_PREFIX = "raylog-gateway-"
 
 
-def leader_name(leader_id: int) -> str:
-    return f"raylog-leader-{leader_id:06d}"
+def leader_name(leader_id: int, incarnation: int) -> str:
+    """The actor of one incarnation of a leader: a successor is started beside its hung predecessor (docs/decisions/0003)."""
+    return f"{LEADER_PREFIX}{leader_id:06d}.{incarnation}"
+
+
+def leader_incarnations(names: Iterable[str], leader_id: int) -> list[int]:
+    """Which incarnations of a leader are among these actors' names, oldest first."""
+    stem = leader_name(leader_id, 0).removesuffix("0")
+    return sorted(int(name.removeprefix(stem)) for name in names if name.startswith(stem))
 
 
 def gateway_name(node_id: str, index: int) -> str:
-    return f"raylog-gateway-{node_id}-{index}"
+    return f"{GATEWAY_PREFIX}{node_id}-{index}"
 
 
 _RAY_ENVIRONMENT = {
