@@ -1,4 +1,4 @@
-"""One role dies, or hangs and wakes again, under load: every acknowledged record is at its acknowledged offset, once, for everybody."""
+"""One role dies, or hangs and wakes, under load: every acknowledged record is at its acknowledged offset, for everybody."""
 
 import contextlib
 import os
