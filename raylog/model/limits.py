@@ -1,0 +1,180 @@
+"""Every budget of the system in one place, grouped by the part that keeps it (invariant 8).
+
+Each queue, cache and buffer has a limit here, and at the limit the sender waits. A name says its unit: ``bytes``,
+``ms``, ``s``; ``max`` is a ceiling, ``min`` a floor. An operator overrides by group and name: ``gateway.connections_max
+= 500``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from raylog.model.errors import InvalidError
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayLimits:
+    """What one gateway process holds at once."""
+
+    request_bytes_max: int = 100 * MIB
+    """A longer request closes its connection (Kafka's socket.request.max.bytes)."""
+    connections_max: int = 10_000
+    """One more is closed at once (Kafka's max.connections)."""
+    connection_idle_s_max: float = 600.0
+    """A connection without a request in flight for so long is closed (Kafka's connections.max.idle.ms)."""
+    connection_requests_max: int = 1_000
+    """Requests in flight of one connection, above which it is not read."""
+    connection_bytes_max: int = 64 * MIB
+    """Bytes of requests in flight of one connection, above which it is not read."""
+    total_bytes_max: int = 256 * MIB
+    """Bytes of requests in flight of all connections, above which none that adds to them is read."""
+    answer_bytes_max: int = 4 * MIB
+    """Bytes of answers that a client has not taken, above which its requests are not read."""
+    fetch_bytes_max: int = 55 * MIB
+    """A Fetch asks for no more, whatever the client says (Kafka's fetch.max.bytes)."""
+    fetch_total_bytes_max: int = 256 * MIB
+    """Bytes of records that answers being made hold in all; more fetches wait."""
+    leader_bytes_max: int = 128 * MIB
+    """Bytes of requests unanswered by one leader, above which connections that add to them are not read."""
+    leader_connect_s_max: float = 2.0
+    """A leader that does not take a connection for so long is away: its requests get a retriable error."""
+    leader_answer_s_max: float = 30.0
+    """A leader that owes an answer for so long, waits asked for not counted, is taken to be away."""
+    block_cache_bytes: int = 256 * MIB
+    """Ranges of data objects kept for catch-up readers."""
+    close_s_max: float = 5.0
+    """When closing, requests in flight have so long to be answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderLimits:
+    """What one leader process holds at once, and how often it writes its state down."""
+
+    frame_bytes_max: int = 128 * MIB
+    """A longer request closes its (internal) connection."""
+    unflushed_bytes_max: int = 192 * MIB
+    """Bytes appended and not yet in a durable slot, above which produce requests are held back."""
+    tail_cache_bytes: int = 256 * MIB
+    """Recent batches kept for consumers; those not yet flushed are kept beyond it."""
+    answer_bytes_max: int = 16 * MIB
+    """Answers that a connection's peer has not taken, above which its requests are not read."""
+    fetch_bytes_max: int = 64 * MIB
+    """A Fetch answer holds no more (first batch excepted)."""
+    fetch_wait_ms_max: int = 60_000
+    """A Fetch waits no longer for records, whatever the client says."""
+    plan_run_bytes_max: int = 1 * MIB
+    """One index row covers contiguous batches of at most so many bytes (or one batch)."""
+    checkpoint_slots: int = 200
+    checkpoint_bytes: int = 4096 * MIB
+    """A checkpoint is written after so many slots, or so many bytes of slots."""
+    register_backoff_s_max: float = 5.0
+    """Longest pause between two tries to reach the controller."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLimits:
+    """How one process uses the bucket. The defaults fit S3; a local folder stays far below them."""
+
+    requests_max: int = 32
+    """Requests of one process under way at once; more wait their turn by priority."""
+    attempt_s_max: float = 10.0
+    """One attempt of a request, besides the time that its bytes may take."""
+    bytes_per_s_min: int = MIB
+    """A transfer slower than this is given up and tried again."""
+    patience_s: float = 60.0
+    """A request that fails for so long is given up with RetryError."""
+    backoff_s_initial: float = 0.05
+    backoff_s_max: float = 5.0
+    hedge_s_min: float = 0.025
+    """A conditional PUT of the WAL is sent a second time no sooner than this."""
+    hedge_bytes_max: int = 16 * MIB
+    """Larger bodies are not sent twice."""
+    multipart_bytes_min: int = 32 * MIB
+    """Larger bodies go up in parts."""
+    part_bytes: int = 16 * MIB
+    parts_max_in_flight: int = 4
+    """Parts of one body under way at once."""
+    local_threads: int = 8
+    """Threads for a local folder's blocking calls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLimits:
+    """How a fenced log is replayed and trimmed."""
+
+    replay_prefetch: int = 32
+    """Slots whose tails are read at once during a replay."""
+    tail_bytes: int = 64 * KIB
+    """How much of a slot's end the first read of a replay asks for."""
+    trim_grace_s: float = 3600.0
+    """The same for every process of a cluster: see ``FencedLog.trim``."""
+    retry_delay_s_min: float = 0.05
+    retry_delay_s_max: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerLimits:
+    """The controller's patience with callers, and how much metadata one request may make."""
+
+    poll_s_max: float = 30.0
+    """A long poll for routes or assignments returns after so long, changed or not."""
+    call_patience_s: float = 30.0
+    """A caller waits so long for a controller that is away before it gets RetryError."""
+    topic_partitions_max: int = 10_000
+    """Partitions of one topic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """All groups. Travels in actors' arguments; each role takes its own group out."""
+
+    gateway: GatewayLimits = field(default_factory=GatewayLimits)
+    leader: LeaderLimits = field(default_factory=LeaderLimits)
+    store: StoreLimits = field(default_factory=StoreLimits)
+    log: LogLimits = field(default_factory=LogLimits)
+    controller: ControllerLimits = field(default_factory=ControllerLimits)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "Limits":
+        """The defaults with overrides: ``{"gateway.connections_max": 500}``, or a table per group as TOML gives it.
+
+        Raises InvalidError with one sentence for an unknown name or a value that is not a positive number.
+        """
+        limits = cls()
+        for name, value in _flat(values):
+            limits = limits._with(name, value)
+        return limits
+
+    def _with(self, name: str, value: object) -> "Limits":
+        group_name, _, limit_name = name.partition(".")
+        group = getattr(self, group_name, None) if group_name in _GROUPS else None
+        if group is None or limit_name not in {f.name for f in fields(group)}:
+            raise InvalidError(f"There is no limit '{name}'; write it as in 'gateway.connections_max'.{_near(name)}")
+        whole = isinstance(getattr(group, limit_name), int)
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value <= 0:
+            kind = "a whole number" if whole else "a number"
+            raise InvalidError(f"The limit '{name}' must be {kind} above 0, not {value!r}.")
+        return replace(self, **{group_name: replace(group, **{limit_name: value})})
+
+
+_GROUPS = tuple(f.name for f in fields(Limits))
+
+
+def _flat(values: Mapping[str, Any]) -> list[tuple[str, object]]:
+    flat: list[tuple[str, object]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat.extend((f"{name}.{inner}", limit) for inner, limit in value.items())
+        else:
+            flat.append((name, value))
+    return flat
+
+
+def _near(name: str) -> str:
+    """A hint when only the group is wrong or missing."""
+    last = name.rpartition(".")[2]
+    found = [f"{group}.{last}" for group in _GROUPS if last in {f.name for f in fields(getattr(Limits(), group))}]
+    return f" Did you mean '{found[0]}'?" if found else ""
