@@ -13,7 +13,6 @@ from raylog.storage.keys import checkpoint_key, checkpoint_prefix, number_of
 from raylog.storage.object_store import ObjectMeta, ObjectStore, Priority
 from raylog.storage.slot_format import (
     OVERHEAD_BYTES,
-    RECORD_BYTES,
     SlotKind,
     decode_footer,
     encode_slot,

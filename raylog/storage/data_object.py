@@ -176,10 +176,7 @@ def decode_meta(data: bytes) -> SlotMeta:
     topic_ids: dict[bytes, TopicId] = {}
     try:
         return SlotMeta(
-            index=[
-                IndexRow(_topic_id(r[0], topic_ids), *r[1:8], LeaderEpoch(r[8]))
-                for r in _decode_table(_INDEX_SCHEMA, parts[0])
-            ],
+            index=[IndexRow(_topic_id(r[0], topic_ids), *r[1:]) for r in _decode_table(_INDEX_SCHEMA, parts[0])],
             producers=[
                 ProducerRow(_topic_id(r[0], topic_ids), *r[1:]) for r in _decode_table(_PRODUCERS_SCHEMA, parts[1])
             ],

@@ -1,16 +1,17 @@
 """Every key in the bucket: who writes it, whether it changes, how it is encoded.
 
-===================================================  ===========================  ===========================================  ====================================
-key                                                  written by                   mutability                                   encoding
-===================================================  ===========================  ===========================================  ====================================
-``metadata/log/{slot:020d}``                         the controller               put if absent, then immutable                slot (``slot_format``): JSON records
-``metadata/checkpoint/{slot:020d}``                  the controller               may be rewritten with the same meaning       slot of kind CHECKPOINT: JSON state
-``leaders/{leader:06d}/log/{slot:020d}``             that leader                  put if absent, then immutable                slot: batches and ``data_object`` meta
-``leaders/{leader:06d}/checkpoint/{slot:020d}``      that leader                  may be rewritten with the same meaning       slot of kind CHECKPOINT
-===================================================  ===========================  ===========================================  ====================================
+``metadata/log/{slot:020d}``
+    The controller's. Put if absent, then immutable. A slot (``slot_format``) whose meta is JSON records (``controller.records``).
+``metadata/checkpoint/{slot:020d}``
+    The controller's. May be written again with the same meaning. A slot of kind CHECKPOINT: the state as JSON records.
+``leaders/{leader:06d}/log/{slot:020d}``
+    That leader's. Put if absent, then immutable. A slot whose body is record batches and whose meta is their index
+    (``data_object``).
+``leaders/{leader:06d}/checkpoint/{slot:020d}``
+    That leader's. May be written again with the same meaning. A slot of kind CHECKPOINT (``raylog.leader``).
 
-A log's slots and checkpoints are deleted only by ``FencedLog.trim``, under its grace rule. Numbers have fixed width, so that a
-listing is in their order. ``self-test/`` is the store's own room: see ``raylog.storage`` for the test made at start.
+A log's slots and checkpoints are deleted only by ``FencedLog.trim``, under its grace rule. Numbers have a fixed width, so that a
+listing is in their order.
 """
 
 from raylog.model.errors import CorruptError
