@@ -1,13 +1,15 @@
 """What a handler gets beside the request: who asks, and the gateway's services."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from gateway.limits import GatewayLimits
+from gateway.budget import Budget
 from gateway.router import Router
 from gateway.routing import RouteFollower
 from raylog.model.admin import ControllerClient
+from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock, Random
+from raylog.model.limits import GatewayLimits
 from raylog.model.routing import BrokerEndpoint, RoutingTable
 from raylog.protocol.wire import RequestHead
 from raylog.storage.object_store import ObjectStore
@@ -32,17 +34,27 @@ class GatewayServices:
     """The broker that this gateway is one process of, as clients see it."""
 
 
+class Client(Protocol):
+    """The connection that a request came on, as handlers see it."""
+
+    host: str
+    """As Kafka shows it, without port: ``127.0.0.1``."""
+    port: int
+
+    def hold(self, budget: Budget) -> None:
+        """Read no further request of this client while ``budget`` is over its limit."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class RequestContext:
     """One request's surroundings. Not kept once the answer is made."""
 
     services: GatewayServices
+    client: Client
     head: RequestHead
-    frame: memoryview
+    frame: Buffer
     """The request as received, header included, length prefix not."""
-    client_host: str
-    """The client's address as Kafka shows it, without port: ``127.0.0.1``."""
-    client_port: int
 
     @property
     def table(self) -> RoutingTable:
@@ -56,6 +68,10 @@ class RequestContext:
     @property
     def router(self) -> Router:
         return self.services.router
+
+    @property
+    def client_host(self) -> str:
+        return self.client.host
 
     @property
     def client_id(self) -> str:

@@ -1,29 +1,265 @@
-"""Connections to the leaders' internal listeners: many requests under way on each, answers in any order."""
+"""Connections to the leaders' internal listeners: many requests under way on each, answers in any order.
+
+- A leader has one connection for each lane, so that answers full of records do not stand before small ones.
+- A connection is made when it is first needed; requests wait for it, in order. When it cannot be made or drops, what is under way
+  fails with StaleRouteError, and for a short, growing time every further request does too.
+- A leader that the routing table shows under a new endpoint gets new connections; the old ones are dropped with what is under
+  way, because a fenced leader may never answer.
+- Bytes under way to a leader are counted in its ``budget``; whoever adds to one that is over its limit stops reading its client.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Protocol
+from typing import Final
 
+from gateway.budget import Budget
+from gateway.routing import RouteFollower
 from raylog.model.buffers import Buffer
+from raylog.model.clock import Clock, Random
+from raylog.model.errors import RetryError, StaleRouteError
 from raylog.model.ids import LeaderId
+from raylog.model.limits import GatewayLimits
+from raylog.model.logs import RoleLogger, fields
+from raylog.model.routing import LeaderEndpoint
+from raylog.protocol.framing import FrameProtocol
+from raylog.protocol.wire import response_correlation_id, with_correlation_id
+
+PLAN_BIT: Final = 1 << 30
+"""Set in the correlation id of a Fetch answer that holds read plans; the others go to the client undecoded."""
+
+_BACK_OFF_S_MIN = 0.05
+_BACK_OFF_S_MAX = 1.0
+_SWEEP_S = 0.25
+
+Connect = Callable[[LeaderEndpoint, Callable[[], FrameProtocol]], Awaitable[object]]
+"""Makes a connection to a leader's listener. OSError when nobody listens there."""
 
 
 class Lane(Enum):
-    """Which of a leader's connections a request takes: answers full of records must not stand before small ones."""
+    """Which of a leader's connections a request takes."""
 
     PRODUCE = "produce"
-    """Produce, and all that has small answers."""
+    """Produce, and all else that has small answers."""
     FETCH = "fetch"
 
 
-class LeaderChannel(Protocol):
-    def send(self, encode: Callable[[int], list[Buffer]]) -> asyncio.Future[memoryview]: ...
+class _UnderWay:
+    """A request that a leader owes an answer for."""
 
-    def send_frame(self, frame: memoryview) -> asyncio.Future[memoryview]: ...
+    __slots__ = ("answer", "deadline", "size_bytes")
+
+    def __init__(self, answer: asyncio.Future[Buffer], size_bytes: int, deadline: float) -> None:
+        self.answer = answer
+        self.size_bytes = size_bytes
+        self.deadline = deadline
 
 
-class LeaderChannels(Protocol):
+class LeaderChannel(FrameProtocol):
+    """One connection to a leader, from before it is made until it is gone. Not used again after that."""
+
+    def __init__(self, endpoint: LeaderEndpoint, budget: Budget, clock: Clock, limits: GatewayLimits) -> None:
+        super().__init__(max_frame_bytes=limits.leader_frame_bytes_max)
+        self.endpoint = endpoint
+        self.budget = budget
+        self.connecting: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock
+        self._under_way: dict[int, _UnderWay] = {}
+        self._last_correlation_id = 0
+        self._not_yet_sent: list[Buffer] | None = []
+        """Frames that wait for the connection; None once it is there."""
+
+    def send(self, encode: Callable[[int], list[Buffer]], *, timeout_s: float | None = None) -> asyncio.Future[Buffer]:
+        """Send what ``encode`` makes for a correlation id; the future gives the answer's frame."""
+        correlation_id = self._next_correlation_id()
+        buffers = encode(correlation_id)
+        answer = self._expect(correlation_id, sum(map(len, buffers)), timeout_s)
+        if self._not_yet_sent is None:
+            self.write(buffers)
+        else:
+            self._not_yet_sent.extend(buffers)
+        return answer
+
+    def send_frame(self, frame: Buffer, *, timeout_s: float | None = None) -> asyncio.Future[Buffer]:
+        """Pass a received request on under a correlation id of this channel, by reference."""
+        return self.send(
+            lambda correlation_id: with_correlation_id(frame, correlation_id, request=True), timeout_s=timeout_s
+        )
+
+    def fail(self, reason: str) -> None:
+        """Close, and fail whatever is under way. Idempotent."""
+        self.abort()
+        under_way, self._under_way = self._under_way, {}
+        for request in under_way.values():
+            self.budget.give_back(request.size_bytes)
+            if not request.answer.done():
+                request.answer.set_exception(StaleRouteError(reason))
+
+    def expire(self, now: float) -> None:
+        """Fail what is under way past its deadline; a late answer is dropped."""
+        late = [correlation_id for correlation_id, request in self._under_way.items() if request.deadline < now]
+        for correlation_id in late:
+            request = self._under_way.pop(correlation_id)
+            self.budget.give_back(request.size_bytes)
+            if not request.answer.done():
+                request.answer.set_exception(RetryError("The leader did not answer in time."))
+
+    def connection_opened(self) -> None:
+        if self.is_closed:
+            self.abort()  # given up while it was being made
+            return
+        waiting, self._not_yet_sent = self._not_yet_sent, None
+        if waiting:
+            self.write(waiting)
+
+    def frame_received(self, frame: bytes | memoryview) -> None:
+        request = self._under_way.pop(response_correlation_id(frame) & ~PLAN_BIT, None)
+        if request is None:
+            return
+        self.budget.give_back(request.size_bytes)
+        if not request.answer.done():
+            request.answer.set_result(frame)
+
+    def connection_closed(self, error: Exception | None) -> None:
+        self.fail(f"Leader {self.endpoint.leader_id} closed the connection.")
+
+    def _expect(self, correlation_id: int, size_bytes: int, timeout_s: float | None) -> asyncio.Future[Buffer]:
+        deadline = float("inf") if timeout_s is None else self._clock.monotonic() + timeout_s
+        answer: asyncio.Future[Buffer] = self._loop.create_future()
+        self._under_way[correlation_id] = _UnderWay(answer, size_bytes, deadline)
+        self.budget.take(size_bytes)
+        return answer
+
+    def _next_correlation_id(self) -> int:
+        """Positive, below the plan bit, and of no request under way (a long poll may outlive a turn of the count)."""
+        while True:
+            self._last_correlation_id = (self._last_correlation_id + 1) & (PLAN_BIT - 1)
+            if self._last_correlation_id not in self._under_way:
+                return self._last_correlation_id
+
+
+class LeaderChannels:
+    """The channels to all leaders. ``run`` must be running while they are used."""
+
+    def __init__(
+        self,
+        *,
+        routes: RouteFollower,
+        node_id: str,
+        clock: Clock,
+        rng: Random,
+        limits: GatewayLimits,
+        log: RoleLogger,
+        connect: Connect | None = None,
+    ) -> None:
+        self._routes = routes
+        self._clock = clock
+        self._rng = rng
+        self._limits = limits
+        self._log = log
+        self._connect = connect or _ByEndpoint(node_id)
+        self._channels: dict[tuple[LeaderId, Lane], LeaderChannel] = {}
+        self._budgets: dict[LeaderId, Budget] = {}
+        self._back_offs: dict[LeaderEndpoint, _BackOff] = {}
+
     def channel(self, leader_id: LeaderId, lane: Lane) -> LeaderChannel:
-        """Raises StaleRouteError when the leader has no endpoint."""
-        ...
+        """Raises StaleRouteError when the leader is not up, as far as is known."""
+        endpoint = self._routes.table.leaders.get(leader_id)
+        channel = self._channels.get((leader_id, lane))
+        if channel is not None and channel.endpoint is endpoint and not channel.is_closed:
+            return channel
+        if endpoint is None:
+            raise StaleRouteError(f"Leader {leader_id} is not up.")
+        if channel is not None and not channel.is_closed:
+            if channel.endpoint == endpoint:
+                channel.endpoint = endpoint
+                return channel
+            channel.fail(f"Leader {leader_id} serves elsewhere now.")
+        return self._new_channel(endpoint, lane)
+
+    def budget(self, leader_id: LeaderId) -> Budget:
+        """Bytes under way to the leader, all lanes."""
+        budget = self._budgets.get(leader_id)
+        if budget is None:
+            budget = self._budgets[leader_id] = Budget(self._limits.leader_bytes_max)
+        return budget
+
+    async def run(self) -> None:
+        """Fail what is overdue and what waits for leaders that have moved, until cancelled; then close all channels."""
+        try:
+            while True:
+                await self._clock.sleep(_SWEEP_S)
+                self._sweep()
+        finally:
+            for channel in self._channels.values():
+                channel.fail("The gateway closes.")
+            connecting = [task for channel in self._channels.values() if (task := channel.connecting) is not None]
+            for task in connecting:
+                task.cancel()
+            await asyncio.gather(*connecting, return_exceptions=True)
+
+    def _sweep(self) -> None:
+        now = self._clock.monotonic()
+        leaders = self._routes.table.leaders
+        for key, channel in list(self._channels.items()):
+            if leaders.get(key[0]) != channel.endpoint:
+                channel.fail(f"Leader {key[0]} serves elsewhere now.")
+            channel.expire(now)
+            if channel.is_closed and (channel.connecting is None or channel.connecting.done()):
+                del self._channels[key]
+        known = set(leaders.values())
+        self._back_offs = {endpoint: state for endpoint, state in self._back_offs.items() if endpoint in known}
+
+    def _new_channel(self, endpoint: LeaderEndpoint, lane: Lane) -> LeaderChannel:
+        back_off = self._back_offs.get(endpoint)
+        if back_off is not None and self._clock.monotonic() < back_off.until:
+            raise StaleRouteError(f"Leader {endpoint.leader_id} takes no connections.")
+        channel = LeaderChannel(endpoint, self.budget(endpoint.leader_id), self._clock, self._limits)
+        self._channels[endpoint.leader_id, lane] = channel
+        channel.connecting = asyncio.get_running_loop().create_task(self._connect_channel(channel))
+        return channel
+
+    async def _connect_channel(self, channel: LeaderChannel) -> None:
+        endpoint = channel.endpoint
+        try:
+            async with asyncio.timeout(self._limits.leader_connect_s_max):
+                await self._connect(endpoint, lambda: channel)
+        except (OSError, TimeoutError) as error:
+            back_off = self._back_offs.setdefault(endpoint, _BackOff())
+            back_off.failed(self._clock.monotonic(), self._rng)
+            if back_off.failures == 3:
+                self._log.warning(
+                    "a leader takes no connections", extra=fields(leader=endpoint.leader_id, at=endpoint, error=error)
+                )
+            channel.fail(f"Leader {endpoint.leader_id} takes no connections.")
+        else:
+            self._back_offs.pop(endpoint, None)
+
+
+class _BackOff:
+    """How often in a row connecting to an endpoint has failed, and until when it is not tried again."""
+
+    __slots__ = ("failures", "until")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.until = 0.0
+
+    def failed(self, now: float, rng: Random) -> None:
+        self.failures += 1
+        ceiling = min(_BACK_OFF_S_MAX, _BACK_OFF_S_MIN * 2.0**self.failures)
+        self.until = now + ceiling * (0.5 + 0.5 * rng.random())
+
+
+class _ByEndpoint:
+    """Connects by unix socket to leaders on this node, by TCP to the others."""
+
+    def __init__(self, node_id: str) -> None:
+        self._node_id = node_id
+
+    async def __call__(self, endpoint: LeaderEndpoint, protocol: Callable[[], FrameProtocol]) -> object:
+        loop = asyncio.get_running_loop()
+        if endpoint.node_id == self._node_id:
+            return await loop.create_unix_connection(protocol, endpoint.unix_path)
+        return await loop.create_connection(protocol, endpoint.host, endpoint.port)

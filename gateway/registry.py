@@ -11,7 +11,7 @@ Contract of a handler ``handler(context, request) -> Answer``:
   own, beside the others of the connection; one whose effects must keep the order of requests (Produce) is a plain function
   that does its routing and forwarding before it returns, and returns a future of its answer.
 - The connection puts the answers into the order of the requests; a handler never has to.
-- It answers with the response entity of the request's version, with a leader's answer frame (a memoryview; it goes to the
+- It answers with the response entity of the request's version, with a leader's answer frame (a buffer; it goes to the
   client by reference, under the client's correlation id), or with None where Kafka sends no answer (Produce with acks=0).
 - It turns RetryError and StaleRouteError into Kafka's error codes, or lets them out and has registered ``failed`` to do so.
   CloseConnection closes the client's connection, as Kafka does where it can give no answer. Any other error that it lets
@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 from kio.static.protocol import Payload
 
 from gateway.context import RequestContext
+from raylog.model.buffers import Buffer
 from raylog.model.errors import RaylogError, RetryError, StaleRouteError
 from raylog.protocol.wire import api_name
 
@@ -37,7 +38,7 @@ class CloseConnection(RaylogError):
     """No answer can be given: the client's connection closes, so that it looks for another broker or route."""
 
 
-Answer = Payload | memoryview | None
+Answer = Payload | Buffer | None
 
 Handler = Callable[[RequestContext, Any], Answer | Awaitable[Answer]]
 

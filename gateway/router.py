@@ -14,8 +14,10 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 from kio.static.protocol import Payload
 
+from gateway.budget import Budget
 from gateway.leader_channel import Lane, LeaderChannels
 from gateway.routing import RouteFollower
+from raylog.model.buffers import Buffer
 from raylog.model.errors import RetryError, StaleRouteError
 from raylog.model.ids import LeaderId, TopicId
 from raylog.model.routing import TopicRoute
@@ -50,30 +52,36 @@ class Router:
     ) -> Any:
         """Ask one leader; the answer as the response entity of the request's API and version."""
         schema = type(request)
-        frame = await self._bounded(self.send_entity(leader_id, request, client_id=client_id), timeout_s)
+        frame = await self.send_entity(leader_id, request, client_id=client_id, timeout_s=timeout_s)
         return decode_response(schema.__api_key__, schema.__version__, frame)[1]
 
     def send_entity(
-        self, leader_id: LeaderId, request: Payload, *, client_id: str = "", lane: Lane = Lane.PRODUCE
-    ) -> asyncio.Future[memoryview]:
-        """As ``send``, sent before it returns; the future gives the answer's frame, still encoded."""
-        channel = self._channels.channel(leader_id, lane)
-        return channel.send(
-            lambda correlation: encode_request(request, correlation_id=correlation, client_id=client_id)
+        self,
+        leader_id: LeaderId,
+        request: Payload,
+        *,
+        client_id: str = "",
+        timeout_s: float | None = None,
+        lane: Lane = Lane.PRODUCE,
+    ) -> asyncio.Future[Buffer]:
+        """As ``send``, but sent before it returns; the future gives the answer's frame, still encoded."""
+        return self._channels.channel(leader_id, lane).send(
+            lambda correlation_id: encode_request(request, correlation_id=correlation_id, client_id=client_id),
+            timeout_s=timeout_s,
         )
 
     def send_frame(
-        self, leader_id: LeaderId, frame: memoryview, *, lane: Lane = Lane.PRODUCE
-    ) -> asyncio.Future[memoryview]:
+        self, leader_id: LeaderId, frame: Buffer, *, timeout_s: float | None = None, lane: Lane = Lane.PRODUCE
+    ) -> asyncio.Future[Buffer]:
         """Pass a client's request on as it is, under a correlation id of the channel; sent before it returns.
 
-        The future gives the answer's frame, to go to the client as ``PassThrough``.
+        The future gives the answer's frame: a handler may return it (or the future) as its answer.
         """
-        return self._channels.channel(leader_id, lane).send_frame(frame)
+        return self._channels.channel(leader_id, lane).send_frame(frame, timeout_s=timeout_s)
 
-    async def forward(self, leader_id: LeaderId, frame: memoryview, *, timeout_s: float | None = None) -> memoryview:
-        """``send_frame``, awaited."""
-        return await self._bounded(self.send_frame(leader_id, frame), timeout_s)
+    def budget(self, leader_id: LeaderId) -> Budget:
+        """Bytes under way to the leader."""
+        return self._channels.budget(leader_id)
 
     async def send_all(
         self, request: Payload, *, client_id: str = "", timeout_s: float | None = None
@@ -86,10 +94,3 @@ class Router:
             if isinstance(answer, BaseException) and not isinstance(answer, StaleRouteError | RetryError):
                 raise answer
         return list(zip(leaders, answers, strict=True))
-
-    async def _bounded(self, answer: asyncio.Future[memoryview], timeout_s: float | None) -> memoryview:
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await answer
-        except TimeoutError:
-            raise RetryError(f"The leader did not answer within {timeout_s} s.") from None

@@ -41,8 +41,8 @@ class GatewayLimits:
     """Bytes of requests unanswered by one leader, above which connections that add to them are not read."""
     leader_connect_s_max: float = 2.0
     """A leader that does not take a connection for so long is away: its requests get a retriable error."""
-    leader_answer_s_max: float = 30.0
-    """A leader that owes an answer for so long, waits asked for not counted, is taken to be away."""
+    leader_frame_bytes_max: int = 256 * MIB
+    """A longer answer of a leader closes the connection to it."""
     block_cache_bytes: int = 256 * MIB
     """Ranges of data objects kept for catch-up readers."""
     close_s_max: float = 5.0
