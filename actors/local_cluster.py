@@ -14,7 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from actors.settings import CONTROLLER_NAME, GATEWAY_PREFIX, LEADER_PREFIX, NAMESPACE, prepare_environment
+from actors.settings import (
+    CONTROLLER_NAME,
+    GATEWAY_PREFIX,
+    LEADER_PREFIX,
+    NAMESPACE,
+    keep_others_out,
+    prepare_environment,
+)
 from raylog.model.clock import Clock
 from raylog.model.config import ClusterConfig, HostPort
 from raylog.model.errors import InvalidError, RetryError
@@ -31,8 +38,10 @@ Step = Callable[[str], None]
 class LocalCluster:
     """Raylog on an embedded Ray. ``start`` returns once clients can connect; ``stop`` closes every role gracefully."""
 
-    def __init__(self, config: ClusterConfig, clock: Clock) -> None:
+    def __init__(self, config: ClusterConfig, clock: Clock, address: str | None = None) -> None:
+        """``address`` is that of a running Ray cluster to use instead of an embedded one (``auto``: this node's)."""
         self._clock = clock
+        self._address = address
         self.config = replace(
             config,
             leaders=config.leaders or max(1, _cpus() // 2),
@@ -63,8 +72,13 @@ class LocalCluster:
 
     def _start_ray(self) -> None:
         prepare_environment(os.environ)
+        if self._address is None:
+            keep_others_out(os.environ)
         import ray
 
+        if self._address is not None:
+            ray.init(address=self._address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
+            return
         ray.init(
             num_cpus=_cpus(),
             include_dashboard=False,
@@ -128,11 +142,11 @@ def check_store(config: ClusterConfig) -> None:
     import asyncio
 
     from prometheus_client import CollectorRegistry
+
+    from raylog.model.clock import SystemClock, system_random
     from raylog.model.limits import Limits
     from raylog.storage.store_selftest import self_test
     from raylog.storage.store_url import open_store
-
-    from raylog.model.clock import SystemClock, system_random
 
     async def check() -> None:
         store = await open_store(

@@ -1,12 +1,12 @@
 """Ray's settings for a data plane, in one place: names of the actors, and the environment that Ray reads when it is imported.
 
-Why each: workers would run at nice 15; the GCS grows with every actor call while task events are on; tokens keep other users
-of the machine out; health checks would see a dead node only after 13 to 65 s; and freed blocks are kept by malloc, because
-touching fresh pages costs more than copying.
+Why each: workers would run at nice 15; the GCS grows with every actor call while task events are on; health checks would see a
+dead node only after 13 to 65 s; and freed blocks are kept by malloc, because touching fresh pages costs more than copying.
 """
 
 import os
 import secrets
+import sys
 from collections.abc import Iterable, MutableMapping
 
 NAMESPACE = "raylog"
@@ -35,7 +35,6 @@ _RAY_ENVIRONMENT = {
     "RAY_task_events_report_interval_ms": "0",
     "RAY_enable_metrics_collection": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "token",
     "RAY_health_check_initial_delay_ms": "2000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
@@ -54,6 +53,11 @@ def prepare_environment(environ: MutableMapping[str, str]) -> None:
     """Set what the user has not set. To be called before ``ray`` is imported, as Ray reads its settings then."""
     for name, value in (_RAY_ENVIRONMENT | _MALLOC_ENVIRONMENT).items():
         environ.setdefault(name, value)
+
+
+def keep_others_out(environ: MutableMapping[str, str]) -> None:
+    """Give an embedded cluster a token of its own, so that other users of the machine cannot drive it."""
+    environ.setdefault("RAY_AUTH_MODE", "token")
     if environ["RAY_AUTH_MODE"] == "token" and not ("RAY_AUTH_TOKEN" in environ or "RAY_AUTH_TOKEN_PATH" in environ):
         environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
@@ -63,3 +67,13 @@ def this_node_id() -> str:
     import ray.util
 
     return os.environ.get("RAYLOG_NODE") or str(ray.util.get_node_ip_address())
+
+
+def _print_exports() -> None:
+    """For ``ray start`` in a shell: ``eval "$(python -m actors.settings)"``."""
+    for name, value in (_RAY_ENVIRONMENT | _MALLOC_ENVIRONMENT).items():
+        sys.stdout.write(f"export {name}={value}\n")
+
+
+if __name__ == "__main__":
+    _print_exports()

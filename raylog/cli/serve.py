@@ -33,6 +33,9 @@ def serve(
     metrics: Annotated[
         str | None, typer.Option(help="Address of /metrics; '' for none. [default: 127.0.0.1:9404]")
     ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Use a running Ray cluster ('auto': this node's) instead of an embedded one.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings and more.")] = None,
     log_level: Annotated[str | None, typer.Option(help="WARNING, INFO or DEBUG.")] = None,
 ) -> None:
@@ -56,7 +59,7 @@ def serve(
     resolved = with_default_wals(
         base.with_values({name: value for name, value in chosen.items() if value is not None}, "command line")
     )
-    _run(resolved)
+    _run(resolved, address)
 
 
 def _named_url(text: str) -> tuple[str, str]:
@@ -84,14 +87,14 @@ def with_default_wals(config: ClusterConfig) -> ClusterConfig:
     return config.with_values({"store": store, "wal": wal, "default_wal": default}, "defaults")
 
 
-def _run(config: ClusterConfig) -> None:
+def _run(config: ClusterConfig, address: str | None) -> None:
     from actors.local_cluster import LocalCluster
 
     console = Console(stderr=True, highlight=False)
     clock = SystemClock()
     begun = clock.monotonic()
     stopping = threading.Event()
-    cluster = LocalCluster(config, clock)
+    cluster = LocalCluster(config, clock, address)
 
     def step(text: str) -> None:
         console.print(f"[dim]{clock.monotonic() - begun:5.1f} s[/dim]  {text}")
