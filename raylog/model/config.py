@@ -59,8 +59,8 @@ class ClusterConfig:
     log_level: str = "WARNING"
     broker: dict[str, str] = field(default_factory=dict)
     """Kafka broker settings by Kafka's names (``num.partitions`` …)."""
-    limits: dict[str, int | float] = field(default_factory=dict)
-    """Overrides of raylog.model.limits.Limits by name."""
+    limits: dict[str, Any] = field(default_factory=dict)
+    """Overrides of raylog.model.limits.Limits: a table per group."""
 
     def with_values(self, values: Mapping[str, Any], origin: str) -> "ClusterConfig":
         """This configuration with some values replaced; tables (wal, broker, limits) are merged. Raises InvalidError."""
