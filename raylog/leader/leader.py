@@ -6,7 +6,7 @@ from random import Random
 
 from prometheus_client import CollectorRegistry
 
-from raylog.leader.limits import LeaderLimits
+from raylog.model.limits import Limits
 from raylog.model.admin import ControllerClient
 from raylog.model.clock import Clock
 from raylog.model.ids import LeaderId
@@ -30,7 +30,7 @@ class Leader:
         controller: ControllerClient,
         clock: Clock,
         rng: Random,
-        limits: LeaderLimits,
+        limits: Limits,
         run_dir: Path,
         registry: CollectorRegistry,
         tcp_host: str = "127.0.0.1",

@@ -1,0 +1,162 @@
+"""Cuts the write buffer into slots of the leader log by the WAL's flush policy, and settles them in order.
+
+- ``immediate`` (object WAL): at once when nothing was cut for an interval, then one slot per interval or per ``max_bytes``.
+  Otherwise (file WAL): an interval after the buffer's first entry, or at ``max_bytes``. Events and ``flush`` do not wait.
+- Slots are pipelined; ``on_flushed`` is called in slot order, each once it and all before it are durable.
+- The store's errors are tried again for ever by the log. What comes out of it (FencedError, a broken store) is fatal.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from raylog.leader.write_buffer import Cut, WriteBuffer
+from raylog.model.clock import Clock
+from raylog.storage.data_object import encode_meta
+from raylog.storage.fenced_log import FencedLog
+from raylog.storage.wal import FlushPolicy
+
+IN_FLIGHT_MAX = 8
+"""Slots under way at once; above it the buffer fills, and then requests wait."""
+
+_HEAVY_ROWS = 2000
+"""A slot with more index and producer rows is encoded in a thread, as it would hold up the loop for milliseconds."""
+
+
+class Flusher:
+    """Owned by the leader; driven by ``poke``, timers and slots that become durable."""
+
+    def __init__(
+        self,
+        *,
+        log: FencedLog,
+        buffer: WriteBuffer,
+        policy: FlushPolicy,
+        clock: Clock,
+        on_flushed: Callable[[int, Cut], None],
+        on_fatal: Callable[[Exception], None],
+    ) -> None:
+        self._log = log
+        self._buffer = buffer
+        self._policy = policy
+        self._interval_s = policy.interval_ms / 1000
+        self._clock = clock
+        self._on_flushed = on_flushed
+        self._on_fatal = on_fatal
+        self._loop = asyncio.get_running_loop()
+        self._slots: deque[tuple[asyncio.Task[int], Cut]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._tick_is_due = False
+        self._last_cut_at = -self._interval_s
+        self._first_entry_at: float | None = None
+        self._is_encoding = False
+        self._is_flushing = False
+        self._idle_waiters: list[asyncio.Future[None]] = []
+        self._is_stopped = False
+
+    @property
+    def in_flight(self) -> int:
+        """Slots under way."""
+        return len(self._slots)
+
+    def poke(self) -> None:
+        """Something was added to the buffer. Cheap: called for every request."""
+        if not self._tick_is_due and (self._timer is None or self._is_urgent()):
+            self._tick_is_due = True
+            self._loop.call_soon(self._tick)
+
+    async def flush(self) -> None:
+        """Cut what is there now; returns when it is durable. Raises what ended the log."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._idle_waiters.append(waiter)
+        self._is_flushing = True
+        self.poke()
+        await waiter
+
+    def stop(self, error: Exception) -> None:
+        """Cut nothing more. Slots under way may still become durable; nobody hears of it."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for waiter in self._idle_waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+        for task, cut in self._slots:
+            task.cancel()
+            for event_waiter in cut.waiters:
+                if not event_waiter.done():
+                    event_waiter.set_exception(error)
+
+    def _is_urgent(self) -> bool:
+        return self._is_flushing or self._buffer.has_events or self._buffer.size_bytes >= self._policy.max_bytes
+
+    def _tick(self) -> None:
+        self._tick_is_due = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while not self._is_stopped and not self._is_encoding and not self._buffer.is_empty():
+            now = self._clock.monotonic()
+            if self._first_entry_at is None:
+                self._first_entry_at = now
+            if len(self._slots) >= IN_FLIGHT_MAX:
+                return  # a slot that becomes durable calls again
+            delay = self._delay(now)
+            if delay > 0:
+                self._timer = self._loop.call_later(delay, self._tick)
+                return
+            self._cut(now)
+        self._settle_idle()
+
+    def _delay(self, now: float) -> float:
+        if self._is_urgent():
+            return 0.0
+        since = self._last_cut_at if self._policy.immediate else self._first_entry_at
+        assert since is not None
+        return since + self._interval_s - now
+
+    def _cut(self, now: float) -> None:
+        cut = self._buffer.cut()
+        self._last_cut_at, self._first_entry_at = now, None
+        if len(cut.meta.index) + len(cut.meta.producers) > _HEAVY_ROWS:
+            self._is_encoding = True
+            task = self._loop.create_task(self._append_heavy(cut))
+        else:
+            task = self._loop.create_task(self._log.append(cut.body, encode_meta(cut.meta)))
+        self._slots.append((task, cut))
+        task.add_done_callback(self._slot_done)
+
+    async def _append_heavy(self, cut: Cut) -> int:
+        meta = await self._loop.run_in_executor(None, encode_meta, cut.meta)
+        append = self._loop.create_task(self._log.append(cut.body, meta))
+        self._is_encoding = False
+        self.poke()
+        return await append
+
+    def _slot_done(self, _: asyncio.Task[int]) -> None:
+        while self._slots and self._slots[0][0].done() and not self._is_stopped:
+            task, cut = self._slots[0]
+            if task.cancelled():
+                return
+            error = task.exception()
+            if error is not None:
+                self._on_fatal(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+                return
+            self._slots.popleft()
+            self._on_flushed(task.result(), cut)
+            for waiter in cut.waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+        if not self._is_stopped:
+            self.poke()
+
+    def _settle_idle(self) -> None:
+        if self._buffer.is_empty() and not self._slots and not self._is_stopped:
+            self._is_flushing = False
+            waiters, self._idle_waiters = self._idle_waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)

@@ -1,0 +1,177 @@
+"""The internal listener: a unix socket for the node's own gateways, TCP for the others. Kafka's protocol, answered out of order.
+
+Rules:
+
+- A broken frame, an unknown API or version, or a handler that fails closes that connection, and no other.
+- Once the leader is fenced nothing more is written: connections are aborted, not closed.
+- A connection whose peer does not take its answers is not read; one whose produce has to wait for room is not read either.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kio.static.protocol import Payload
+
+from raylog.leader.call import Call
+from raylog.leader.registry import LeaderApi
+from raylog.model.errors import FencedError, InvalidError
+from raylog.model.logs import RoleLogger, fields
+from raylog.protocol.framing import FrameProtocol
+from raylog.protocol.wire import RequestHead, api_name, decode_request, encode_response
+
+if TYPE_CHECKING:
+    from raylog.leader.context import LeaderContext
+
+PLAN_BIT = 1 << 30
+"""Set in a response's correlation id when its records hold a read plan; internal requests never use it."""
+
+
+class LeaderConnection(FrameProtocol):
+    """One gateway's connection."""
+
+    def __init__(self, listener: "Listener") -> None:
+        super().__init__(max_frame_bytes=listener.leader.limits.frame_bytes_max)
+        self._listener = listener
+        self._leader = listener.leader
+        self._apis = listener.apis
+        self._metrics = listener.leader.metrics
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._holds = 0
+
+    def connection_opened(self) -> None:
+        self._listener.connections.add(self)
+        assert self._transport is not None
+        self._transport.set_write_buffer_limits(high=self._leader.limits.answer_bytes_max)
+
+    def connection_closed(self, error: Exception | None) -> None:
+        self._listener.connections.discard(self)
+        for task in self._tasks:
+            task.cancel()
+
+    def frame_refused(self, error: InvalidError) -> None:
+        self._warn("a connection sent a frame that is not acceptable", error)
+
+    def frame_received(self, frame: bytes | memoryview) -> None:
+        try:
+            head, request = decode_request(frame)
+        except InvalidError as error:
+            self._warn("a connection sent a request that cannot be read", error)
+            self.close()
+            return
+        api = self._apis.get(head.api_key)
+        if api is None or not api.min_version <= head.api_version <= api.max_version:
+            self._warn(
+                "a connection asked for what leaders do not serve",
+                InvalidError(f"{api_name(head.api_key)} version {head.api_version} is not served by leaders."),
+            )
+            self.close()
+            return
+        self._metrics.request(head.api_key, len(frame))
+        call = Call(self._leader, self, head, request)
+        if api.is_async:
+            task = asyncio.get_running_loop().create_task(self._run(api, call))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        try:
+            response = api.handler(call)
+        except Exception as error:  # noqa: BLE001 (whatever it is ends this connection, and is logged)
+            self._failed(head, error)
+        else:
+            if response is not None:
+                self.answer(head, response)  # type: ignore[arg-type]
+
+    def answer(self, head: RequestHead, response: Payload, *, has_plan: bool = False) -> None:
+        if self.is_closed or self._leader.is_stopped:
+            return
+        correlation_id = head.correlation_id | PLAN_BIT if has_plan else head.correlation_id
+        self.write(encode_response(correlation_id, response))
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.hold_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.release_reading()
+
+    def hold_reading(self) -> None:
+        """One more reason not to read this connection."""
+        self._holds += 1
+        self.pause_reading()
+
+    def release_reading(self) -> None:
+        """One reason fewer."""
+        self._holds -= 1
+        if not self._holds:
+            self.resume_reading()
+
+    async def finished(self) -> None:
+        """Wait for the handlers that still run."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _run(self, api: LeaderApi, call: Call) -> None:
+        try:
+            response = await api.handler(call)  # type: ignore[misc]
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever it is ends this connection, and is logged)
+            self._failed(call.head, error)
+        else:
+            if response is not None:
+                self.answer(call.head, response)
+
+    def _failed(self, head: RequestHead, error: Exception) -> None:
+        if not isinstance(error, FencedError):
+            self._leader.log.error(
+                "a request could not be served, its connection is closed",
+                exc_info=error,
+                extra=fields(
+                    api=api_name(head.api_key), correlation_id=head.correlation_id, client=head.client_id or ""
+                ),
+            )
+        self.abort()
+
+    def _warn(self, message: str, error: Exception) -> None:
+        self._leader.log.warning(message, extra=fields(peer=self.peer_name, error=error))
+
+
+class Listener:
+    """Both servers of a leader."""
+
+    def __init__(self, leader: "LeaderContext", apis: Mapping[int, LeaderApi]) -> None:
+        self.leader = leader
+        self.apis = apis
+        self.connections: set[LeaderConnection] = set()
+        self._servers: list[asyncio.AbstractServer] = []
+        self._unix_path: Path | None = None
+
+    async def start(self, unix_path: Path, tcp_host: str) -> int:
+        """Listen; returns the TCP port. A socket file that an earlier process left is replaced."""
+        loop = asyncio.get_running_loop()
+        unix_path.parent.mkdir(parents=True, exist_ok=True)
+        unix_path.unlink(missing_ok=True)
+        self._unix_path = unix_path
+        self._servers.append(await loop.create_unix_server(lambda: LeaderConnection(self), str(unix_path)))
+        tcp = await loop.create_server(lambda: LeaderConnection(self), tcp_host, 0)
+        self._servers.append(tcp)
+        return int(tcp.sockets[0].getsockname()[1])
+
+    def abort(self) -> None:
+        """Drop every connection, unsent answers with it, and take no more."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self.connections):
+            connection.abort()
+
+    async def close(self) -> None:
+        """Take no more connections or requests, send what is answered, close."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self.connections):
+            connection.close()
+            await connection.finished()
+        self._servers.clear()

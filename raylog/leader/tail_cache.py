@@ -1,0 +1,138 @@
+"""The most recent batches of every partition in memory, under one byte budget: what consumers at the log's end are served from.
+
+- A batch enters when it is appended, so the cache also holds what is not durable yet: readers pass the offset to stop at.
+- A batch that is not yet in a durable slot is pinned; the others leave in the order in which they came, whatever their partition.
+- Batches of a partition are contiguous, so a miss is an offset below the first one kept.
+"""
+
+from bisect import bisect_left
+from collections import deque
+
+from raylog.model.buffers import Buffer
+
+_COMPACT_AT = 256
+"""Batches that have left the head of a partition's lists before the lists are cut."""
+
+
+class PartitionTail:
+    """The cached batches of one partition, in parallel lists (a tuple per batch would cost the garbage collector more than us)."""
+
+    __slots__ = ("_head", "_last_offsets", "_parts", "_sizes", "end_offset", "is_open", "start_offset", "unpinned_end")
+
+    def __init__(self, end_offset: int) -> None:
+        self.start_offset = end_offset
+        """First offset kept; ``end_offset`` when there is none."""
+        self.end_offset = end_offset
+        self.unpinned_end = end_offset
+        """Batches below are in durable slots."""
+        self.is_open = True
+        self._head = 0
+        self._last_offsets: list[int] = []
+        self._sizes: list[int] = []
+        self._parts: list[tuple[Buffer, ...]] = []
+
+    def read(self, offset: int, limit_offset: int, max_bytes: int) -> tuple[list[Buffer], int, int]:
+        """Whole batches from the one that holds ``offset`` (>= start_offset) to below ``limit_offset``: parts, their size, and the
+        offset after them. As many as fit ``max_bytes``, and the first one in any case."""
+        last_offsets, sizes = self._last_offsets, self._sizes
+        position = bisect_left(last_offsets, offset, self._head)
+        parts: list[Buffer] = []
+        total = 0
+        while position < len(last_offsets):
+            size = sizes[position]
+            if last_offsets[position] >= limit_offset or (total and total + size > max_bytes):
+                break
+            parts.extend(self._parts[position])
+            total += size
+            offset = last_offsets[position] + 1
+            position += 1
+            if total >= max_bytes:
+                break
+        return parts, total, offset
+
+    def available_bytes(self, offset: int, limit_offset: int, enough: int) -> int:
+        """Bytes of whole batches from ``offset`` to below ``limit_offset``, counted no further than ``enough``."""
+        last_offsets, sizes = self._last_offsets, self._sizes
+        position = bisect_left(last_offsets, offset, self._head)
+        total = 0
+        while position < len(last_offsets) and total < enough and last_offsets[position] < limit_offset:
+            total += sizes[position]
+            position += 1
+        return total
+
+    def validate(self) -> None:
+        """Assert what holds between calls."""
+        assert len(self._last_offsets) == len(self._sizes) == len(self._parts)
+        assert self.start_offset <= self.end_offset
+        kept = self._last_offsets[self._head :]
+        assert kept == sorted(set(kept))
+        assert (kept[-1] + 1 if kept else self.start_offset) == self.end_offset
+        assert all(
+            sum(map(len, p)) == s for p, s in zip(self._parts[self._head :], self._sizes[self._head :], strict=True)
+        )
+
+
+class TailCache:
+    """All tails of a leader. ``used_bytes`` exceeds the budget only by what is pinned."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.budget_bytes = budget_bytes
+        self.used_bytes = 0
+        self.hits = 0
+        self.misses = 0
+        self._in_order: deque[PartitionTail] = deque()
+        """One item for each batch kept, in the order in which they came."""
+
+    def open(self, end_offset: int) -> PartitionTail:
+        """The empty tail of a partition that ends at ``end_offset``."""
+        return PartitionTail(end_offset)
+
+    def append(self, tail: PartitionTail, last_offset: int, parts: tuple[Buffer, ...], size_bytes: int) -> None:
+        """Keep a batch that begins at the tail's end."""
+        tail._last_offsets.append(last_offset)
+        tail._sizes.append(size_bytes)
+        tail._parts.append(parts)
+        tail.end_offset = last_offset + 1
+        self._in_order.append(tail)
+        self.used_bytes += size_bytes
+        if self.used_bytes > self.budget_bytes:
+            self._evict()
+
+    def unpin(self, tail: PartitionTail, end_offset: int) -> None:
+        """Batches below ``end_offset`` are in durable slots. ``trim`` follows when all tails of the slot are unpinned."""
+        tail.unpinned_end = end_offset
+
+    def trim(self) -> None:
+        """Bring the cache back to its budget."""
+        if self.used_bytes > self.budget_bytes:
+            self._evict()
+
+    def close(self, tail: PartitionTail) -> None:
+        """Forget a partition that is not led any more."""
+        self.used_bytes -= sum(tail._sizes[tail._head :])
+        tail.is_open = False
+        tail._last_offsets, tail._sizes, tail._parts, tail._head = [], [], [], 0
+        tail.start_offset = tail.end_offset
+
+    def _evict(self) -> None:
+        in_order = self._in_order
+        while self.used_bytes > self.budget_bytes and in_order:
+            tail = in_order[0]
+            if tail.is_open:
+                head = tail._head
+                last_offset = tail._last_offsets[head]
+                if last_offset >= tail.unpinned_end:
+                    return  # what came later is not in a slot either
+                self.used_bytes -= tail._sizes[head]
+                tail._parts[head] = ()
+                tail._head = head + 1
+                tail.start_offset = last_offset + 1
+                if tail._head >= _COMPACT_AT and tail._head * 2 >= len(tail._sizes):
+                    _compact(tail)
+            in_order.popleft()
+
+
+def _compact(tail: PartitionTail) -> None:
+    head = tail._head
+    del tail._last_offsets[:head], tail._sizes[:head], tail._parts[:head]
+    tail._head = 0
