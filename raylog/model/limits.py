@@ -25,6 +25,8 @@ class GatewayLimits:
     """One more is closed at once (Kafka's max.connections)."""
     connection_idle_s_max: float = 600.0
     """A connection without a request in flight for so long is closed (Kafka's connections.max.idle.ms)."""
+    request_s_max: float = 60.0
+    """A request that takes so long to arrive closes its connection."""
     connection_requests_max: int = 1_000
     """Requests in flight of one connection, above which it is not read."""
     connection_bytes_max: int = 64 * MIB
@@ -89,7 +91,9 @@ class StoreLimits:
     backoff_s_initial: float = 0.05
     backoff_s_max: float = 5.0
     hedge_s_min: float = 0.025
-    """A conditional PUT of the WAL is sent a second time no sooner than this."""
+    """A conditional PUT of the WAL is sent a second time no sooner than this,"""
+    hedge_s_max: float = 1.0
+    """and no later than this."""
     hedge_bytes_max: int = 16 * MIB
     """Larger bodies are not sent twice."""
     multipart_bytes_min: int = 32 * MIB

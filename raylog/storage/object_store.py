@@ -4,8 +4,12 @@ Rules that every backend keeps:
 
 - An object appears whole or not at all, and once a put has returned it is durable and visible to every reader and lister.
 - ``put_if_absent`` never overwrites: of any number of racing callers exactly one succeeds.
-- Keys are ``/``-separated UTF-8 without a leading slash; listings are in the order of the keys' bytes.
-- A body is a sequence of buffers, written one after another without joining them where the backend can.
+- Keys are ``/``-separated UTF-8 without a leading slash (``object_key``), and no key is the folder of another; listings are
+  in the order of the keys' bytes.
+- A body is a sequence of buffers, written one after another without joining them where the backend can. They are not
+  changed once handed over, not even when the call was cancelled: it may still be under way.
+- A conditional body's first 64 bytes say who writes it and which write it is, so that a writer recognises its own
+  earlier attempt (``RetryingStore``).
 - Errors: ``NotFoundError``, ``AlreadyExistsError``, ``RetryError`` (throttled, timed out, away: the outcome of a put is then
   unknown), ``InvalidError`` (credentials, no such bucket: one sentence with the remedy).
 """
