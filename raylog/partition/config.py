@@ -1,0 +1,31 @@
+"""The topic settings that a partition's state machine looks at, by Kafka's meaning and defaults."""
+
+from dataclasses import dataclass
+from typing import Final
+
+UNLIMITED: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionConfig:
+    max_message_bytes: int = 1_048_588
+    """``max.message.bytes``: the size of a whole batch, its 12-byte prefix included."""
+    log_append_time: bool = False
+    """``message.timestamp.type`` is LogAppendTime: the broker stamps each batch."""
+    timestamp_before_max_ms: int = UNLIMITED
+    """``message.timestamp.before.max.ms``: how far in the past a record's CreateTime may lie."""
+    timestamp_after_max_ms: int = 3_600_000
+    """``message.timestamp.after.max.ms``: how far in the future."""
+    compacted: bool = False
+    """``cleanup.policy`` has ``compact``: every record needs a key."""
+    deletable: bool = True
+    """``cleanup.policy`` has ``delete``: DeleteRecords is allowed."""
+    producer_id_expiration_ms: int = 86_400_000
+    """``producer.id.expiration.ms``, a broker setting: an idle producer is forgotten after this."""
+    producers_max: int = 100_000
+    """Above this the producer that has been idle longest is forgotten, so that invented ids cannot grow the state."""
+
+    @property
+    def reads_records(self) -> bool:
+        """Whether an append must decode records, not only headers."""
+        return self.compacted or (not self.log_append_time and self.timestamp_before_max_ms != UNLIMITED)
