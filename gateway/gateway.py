@@ -1,1 +1,168 @@
-"""One gateway process's worth of Kafka broker: listening socket, connections, routes and channels to the leaders."""
+"""One gateway process's worth of a Kafka broker: composes the listening socket, the routes, the channels and the handlers.
+
+It holds no state that matters: whatever gateway a client reaches, it is served the same.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from gateway.context import GatewayServices
+from gateway.leader_channel import Connect, LeaderChannels
+from gateway.metrics import GatewayMetrics
+from gateway.registry import served_apis
+from gateway.router import Router
+from gateway.routing import RouteFollower
+from gateway.server import ClientServer, bound_socket
+from raylog.model.admin import ControllerClient
+from raylog.model.clock import Clock, Random
+from raylog.model.errors import RetryError
+from raylog.model.limits import GatewayLimits
+from raylog.model.logs import fields, role_logger
+from raylog.model.routing import BrokerEndpoint
+from raylog.storage.object_store import ObjectStore
+
+_LAG_SAMPLE_S: Final = 0.5
+
+
+class Gateway:
+    """``start`` returns when clients can connect; ``closed`` resolves when they cannot any more."""
+
+    closed: asyncio.Future[None]
+    """None after ``close``; the error, when a part of the gateway ended in one: its process is to exit then."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        controller: ControllerClient,
+        clock: Clock,
+        rng: Random,
+        limits: GatewayLimits,
+        host: str,
+        port: int,
+        reuse_port: bool,
+        advertised_host: str,
+        advertised_port: int,
+        node_id: str,
+        rack: str | None,
+        registry: CollectorRegistry,
+        connect: Connect | None = None,
+    ) -> None:
+        """Port 0 takes a free one; advertised port 0 is the port taken. ``connect`` replaces sockets to leaders (simulation).
+
+        Made and used on one event loop. The store stays the caller's.
+        """
+        self._store = store
+        self._controller = controller
+        self._clock = clock
+        self._rng = rng
+        self._limits = limits
+        self._address = (host, port)
+        self._reuse_port = reuse_port
+        self._advertised = (advertised_host, advertised_port)
+        self._node_id = node_id
+        self._rack = rack
+        self._log = role_logger("gateway", node=node_id)
+        self._apis = served_apis()
+        self._metrics = GatewayMetrics(registry, self._apis)
+        self._routes = RouteFollower(controller, clock, rng, self._log)
+        self._channels = LeaderChannels(
+            routes=self._routes, node_id=node_id, clock=clock, rng=rng, limits=limits, log=self._log, connect=connect
+        )
+        self._server: ClientServer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.closed = asyncio.get_running_loop().create_future()
+        self.port = 0
+        """The port taken, once started."""
+
+    async def start(self) -> None:
+        """Bind, register the broker, get the first routing table, listen. Waits for a controller that is away.
+
+        Raises OSError when the address cannot be had.
+        """
+        listener = bound_socket(*self._address, reuse_port=self._reuse_port)
+        try:
+            self.port = listener.getsockname()[1]
+            self._own(self._routes.run())
+            broker = await self._register()
+            await self._first_routes()
+            services = GatewayServices(
+                controller=self._controller,
+                routes=self._routes,
+                router=Router(self._routes, self._channels),
+                store=self._store,
+                clock=self._clock,
+                rng=self._rng,
+                limits=self._limits,
+                apis=self._apis,
+                broker=broker,
+            )
+            self._server = ClientServer(services=services, metrics=self._metrics, log=self._log)
+            for part in (self._channels.run(), self._server.run(), self._measure_lag()):
+                self._own(part)
+            await self._server.start(listener)
+        except BaseException:
+            listener.close()
+            await self._end_tasks()
+            raise
+        self._log.info("the gateway serves", extra=fields(broker=broker.broker_id, port=self.port))
+
+    async def close(self) -> None:
+        """Stop accepting, answer what is in flight, close the connections. Idempotent."""
+        if self._server is not None:
+            await self._server.close()
+        await self._end_tasks()
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    async def abort(self) -> None:
+        """Drop everything at once, as if the process were killed."""
+        if self._server is not None:
+            await self._server.abort()
+        await self._end_tasks()
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    async def _register(self) -> BrokerEndpoint:
+        host, port = self._advertised
+        failures = 0
+        while True:
+            try:
+                return await self._controller.register_broker(self._node_id, host, port or self.port, self._rack)
+            except RetryError as error:
+                failures += 1
+                if failures % 10 == 1:
+                    self._log.warning("the controller is away; waiting to register", extra=fields(error=error))
+                await self._clock.sleep(0.1 + 0.4 * self._rng.random())
+
+    async def _first_routes(self) -> None:
+        while self._routes.table.version == 0:
+            await self._routes.newer_than(0, timeout_s=10.0)
+
+    async def _measure_lag(self) -> None:
+        while True:
+            asked = self._clock.monotonic()
+            await self._clock.sleep(_LAG_SAMPLE_S)
+            self._metrics.loop_lag_s.observe(max(0.0, self._clock.monotonic() - asked - _LAG_SAMPLE_S))
+
+    def _own(self, part: Coroutine[Any, Any, None]) -> None:
+        """Run a part of the gateway; if it ends in an error, so does the gateway."""
+        task = asyncio.get_running_loop().create_task(part)
+        task.add_done_callback(self._part_ended)
+        self._tasks.append(task)
+
+    def _part_ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        self._log.error("a part of the gateway failed; it ends", exc_info=error)
+        if not self.closed.done():
+            self.closed.set_exception(error)
+
+    async def _end_tasks(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

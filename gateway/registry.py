@@ -45,6 +45,9 @@ Handler = Callable[[RequestContext, Any], Answer | Awaitable[Answer]]
 Failed = Callable[[RequestContext, RetryError | StaleRouteError], Payload]
 """Makes the answer to a request whose handler, or the future it gave, ended in one of these."""
 
+Unsupported = Callable[[RequestContext], Payload]
+"""Makes the answer to a version that is not served, where Kafka answers in place of closing (ApiVersions, KIP-511)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
@@ -57,6 +60,7 @@ class Api:
     max_version: int
     handler: Handler
     failed: Failed | None
+    unsupported: Unsupported | None
     left_out: str
     """What of the API is not served and why, for docs/compatibility.md; empty when all of it is."""
 
@@ -68,7 +72,13 @@ _H = TypeVar("_H", bound=Handler)
 
 
 def handles(
-    api_key: int, min_version: int, max_version: int, *, failed: Failed | None = None, left_out: str = ""
+    api_key: int,
+    min_version: int,
+    max_version: int,
+    *,
+    failed: Failed | None = None,
+    unsupported: Unsupported | None = None,
+    left_out: str = "",
 ) -> Callable[[_H], _H]:
     """Register the decorated function as the handler of ``api_key`` in these versions (both included)."""
 
@@ -83,6 +93,7 @@ def handles(
             max_version=max_version,
             handler=handler,
             failed=failed,
+            unsupported=unsupported,
             left_out=left_out,
         )
         return handler
