@@ -22,10 +22,11 @@ from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import CorruptError, FencedError, RaylogError
 from raylog.model.ids import LogEpoch
+from raylog.model.limits import LogLimits
 from raylog.storage.checkpoint import Checkpoint, list_checkpoints, write_checkpoint
 from raylog.storage.keys import slot_key
 from raylog.storage.log_replay import FIRST_SLOT, LogReplay, trimmed_meanwhile
-from raylog.storage.log_store import LogLimits, LogStore
+from raylog.storage.log_store import LogStore
 from raylog.storage.object_store import ObjectMeta, ObjectStore
 from raylog.storage.slot_format import Slot, SlotKind, SlotRecord, record_of
 

@@ -5,12 +5,12 @@ Patience belongs here, because a log can neither go on without an answer nor gue
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import AlreadyExistsError, CorruptError, NotFoundError, RetryError
+from raylog.model.limits import LogLimits
 from raylog.model.logs import fields, role_logger
 from raylog.storage.checkpoint import list_checkpoints
 from raylog.storage.keys import log_prefix, number_of, slot_key
@@ -26,20 +26,6 @@ from raylog.storage.slot_format import (
 )
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLimits:
-    """Bounds and times of a fenced log. The trim grace must be the same for every process of a cluster."""
-
-    replay_prefetch: int = 32
-    """Slots whose tails are read at once during a replay."""
-    tail_bytes: int = 64 * 1024
-    """How much of a slot's end the first read of a replay asks for."""
-    trim_grace_s: float = 3600.0
-    """A slot outlives the checkpoint that covers it by this; a writer away for half of it looks before it acknowledges."""
-    retry_delay_s_min: float = 0.05
-    retry_delay_s_max: float = 5.0
 
 
 class LogStore:

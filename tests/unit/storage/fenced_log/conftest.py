@@ -8,10 +8,10 @@ from random import Random
 import pytest
 
 from raylog.model.buffers import Buffer
-from raylog.model.errors import RetryError
+from raylog.model.errors import RaylogError, RetryError
+from raylog.model.limits import LogLimits
 from raylog.storage.checkpoint import Checkpoint
 from raylog.storage.fenced_log import FencedLog
-from raylog.storage.log_store import LogLimits
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.object_store import ObjectMeta, Priority
 from raylog.storage.slot_format import Slot, SlotKind
@@ -55,7 +55,7 @@ class Put:
             self.applied = True
             try:
                 self.run()
-            except Exception as error:
+            except RaylogError as error:
                 self.outcome = error
 
     def respond(self) -> None:

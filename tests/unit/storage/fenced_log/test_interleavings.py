@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raylog.model.errors import FencedError
+from raylog.model.limits import LogLimits
 from raylog.storage.fenced_log import FencedLog
-from raylog.storage.log_store import LogLimits
 
 WRITERS = 3
 
@@ -108,7 +108,7 @@ def check(everyone, replay) -> None:
     assert len(set(epochs)) == len(epochs), "two openings got one epoch"
     for writer in everyone:
         mine = [(slot, payload) for slot, payload in replay if payload.startswith(writer.name.encode() + b".")]
-        # What the log has of a writer are its first appends, in order, none left out; what was acknowledged are the first of these.
+        # What the log has of a writer are its first appends, in order, none left out; the acknowledged ones are the first of these.
         assert [payload for _, payload in mine] == [writer.payload(i) for i in range(len(mine))]
         assert writer.acknowledged == mine[: len(writer.acknowledged)]
         # What it replayed before it began is what the log says for ever.

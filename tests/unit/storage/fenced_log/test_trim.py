@@ -194,7 +194,7 @@ async def test_a_checkpoint_deleted_between_listing_and_reading_is_looked_up_aga
 @pytest.mark.parametrize("data", [b"short", bytes(200)])
 async def test_a_damaged_checkpoint_is_refused_with_a_sentence(bench, data):
     await bench.store.put(checkpoint_key(PREFIX, 1), [data])
-    with pytest.raises(CorruptError, match="magic|shorter"):
+    with pytest.raises(CorruptError, match=r"magic|shorter"):
         await latest_checkpoint(bench.store, PREFIX)
 
 
