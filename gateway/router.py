@@ -39,6 +39,10 @@ class Router:
         """The leader to ask, with ``ErrorCode.none``; or what to answer: UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE."""
         return self._routes.index.leader_of(topic, partition)
 
+    def max_message_bytes(self, topic: TopicRoute) -> int:
+        """The topic's limit for one record batch, its overhead included."""
+        return self._routes.index.max_message_bytes(topic)
+
     def coordinator_leader(self, group_id: str) -> tuple[ErrorCode, LeaderId]:
         """The leader that holds the group's coordinator, with ``ErrorCode.none``; or COORDINATOR_NOT_AVAILABLE."""
         return self._routes.index.coordinator_of(group_id)

@@ -15,6 +15,7 @@ from raylog.model.errors import RetryError
 from raylog.model.ids import LeaderId, TopicId
 from raylog.model.logs import RoleLogger, fields
 from raylog.model.routing import EMPTY_ROUTING_TABLE, GroupsTopic, PartitionRoute, RoutingTable, TopicRoute
+from raylog.model.topic_config import effective
 
 BACK_OFF_S_MIN = 0.1
 BACK_OFF_S_MAX = 5.0
@@ -36,6 +37,17 @@ class RouteIndex:
             return ErrorCode.unknown_topic_or_partition, LeaderId(-1)
         route = topic.partitions[partition]
         return (ErrorCode.none if self.is_led(route) else ErrorCode.leader_not_available), route.leader_id
+
+    def max_message_bytes(self, topic: TopicRoute) -> int:
+        known = self._max_message_bytes.get(topic.topic_id)
+        if known is None:
+            known = effective(topic.configs, self.table.broker_configs).max_message_bytes
+            self._max_message_bytes[topic.topic_id] = known
+        return known
+
+    @cached_property
+    def _max_message_bytes(self) -> dict[TopicId, int]:
+        return {}
 
     def is_led(self, route: PartitionRoute) -> bool:
         return route.adopted and route.leader_id in self.table.leaders
