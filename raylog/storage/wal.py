@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from raylog.model.ids import LogEpoch, Lsn, TopicPartition
 from raylog.model.buffers import Buffer
+from raylog.model.ids import LogEpoch, Lsn, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,12 @@ class Wal(Protocol):
         """All entries up to here are durable, in order."""
         ...
 
-    async def open(self, epoch: LogEpoch) -> None:
+    async def open(self, epoch: LogEpoch, *, expected: bool = False) -> None:
         """Take the WAL over at the log's new epoch: earlier writers are fenced before this returns.
 
-        Raises FencedError when a higher epoch already holds it, RetryError when it is not reachable.
+        ``expected`` says that an earlier epoch has written to this WAL, so that an empty place is the wrong place.
+        Raises FencedError when a higher epoch already holds it, RetryError when it is not reachable; after that it may be
+        tried again.
         """
         ...
 
@@ -74,11 +76,12 @@ class Wal(Protocol):
         ...
 
     def has_room(self, size_bytes: int) -> bool:
-        """False when the WAL is full: the leader then holds requests back until ``flushed`` makes room."""
+        """False when the WAL is full: the leader then holds requests back until ``flushed`` makes room, and asks again each
+        second or so, as room on a full disk may also come from elsewhere."""
         ...
 
     def flushed(self, lsn: Lsn) -> None:
-        """All entries up to ``lsn`` are in durable slots of the leader log."""
+        """All entries up to ``lsn``, and before them all that ``recover`` gave, are in durable slots of the leader log."""
         ...
 
     async def close(self) -> None:

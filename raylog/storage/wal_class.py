@@ -1,0 +1,169 @@
+"""WAL classes: a name and a URL in the configuration, chosen per topic with ``raylog.wal``; and the WAL that each one means.
+
+- ``file:///mount?capacity=8GiB&segment=64MiB&flush_interval_ms=10000&flush_bytes=64MiB&inline_commit_ms=2``
+- ``object:?interval_ms=250&max_bytes=8MiB``; for a bucket on S3 Express ``object:?interval_ms=15``
+
+Parameters are optional; the values shown are the defaults.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from raylog.model.clock import Clock
+from raylog.model.errors import InvalidError
+from raylog.model.ids import LeaderId
+from raylog.storage.file_wal import FileWal, FileWalLimits
+from raylog.storage.object_wal import ObjectWal
+from raylog.storage.wal import FlushPolicy, Wal
+from raylog.storage.wal_disk import PosixDisk
+from raylog.storage.wal_pool import Offload, ThreadOffload
+
+_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_CAPACITY_BYTES_MIN = 256 << 20
+"""Above the largest request, so that every entry fits beside the active segment."""
+_SEGMENT_BYTES_MIN = 1 << 20
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalClass:
+    """One entry of the configuration, checked."""
+
+    name: str
+    url: str
+    kind: Literal["file", "object"]
+    flush_policy: FlushPolicy
+    mount: Path | None = None
+    """The folder of a ``file`` class; every node that may run its leaders mounts it there."""
+    limits: FileWalLimits = field(default_factory=FileWalLimits)
+
+
+def parse_wal_class(name: str, url: str) -> WalClass:
+    """Raises InvalidError, in one sentence that says what would be right."""
+    if not _NAME.fullmatch(name):
+        raise InvalidError(
+            f"WAL class name {name!r} must be lower-case letters, digits and '-', beginning with a letter."
+        )
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "file":
+            return _file_class(name, url, parts)
+        case "object":
+            return _object_class(name, url, parts)
+        case _:
+            raise InvalidError(
+                f"WAL class {name} has the URL {url!r}, but it must begin with 'file:///' (a mounted folder) or 'object:'."
+            )
+
+
+def open_wal(wal_class: WalClass, leader_id: LeaderId, *, clock: Clock, offload: Offload | None = None) -> Wal:
+    """The WAL of one leader of this class, not yet open. ``offload`` runs its blocking calls; by default threads of its own."""
+    if wal_class.kind == "object":
+        return ObjectWal(flush_policy=wal_class.flush_policy)
+    assert wal_class.mount is not None
+    return FileWal(
+        name=wal_class.name,
+        leader_id=leader_id,
+        disk=PosixDisk(wal_class.mount, leader_folder(leader_id)),
+        limits=wal_class.limits,
+        flush_policy=wal_class.flush_policy,
+        clock=clock,
+        offload=offload or ThreadOffload(f"wal-{leader_id}"),
+    )
+
+
+def leader_folder(leader_id: LeaderId) -> str:
+    return f"leader-{leader_id:06d}"
+
+
+def parse_size(text: str) -> int:
+    """``64MiB``, ``8GiB``, ``4096``: bytes. Raises ValueError."""
+    found = re.fullmatch(r"(\d+)\s*([KMGT]iB|B)?", text)
+    if found is None:
+        raise ValueError(f"{text!r} is no size")
+    return int(found[1]) * _UNITS[found[2] or ""]
+
+
+def _file_class(name: str, url: str, parts: SplitResult) -> WalClass:
+    if parts.netloc or not parts.path.startswith("/"):
+        raise InvalidError(
+            f"WAL class {name} has the URL {url!r}, but a file WAL needs an absolute path: file:///mount."
+        )
+    values = _parameters(
+        name,
+        parts.query,
+        {
+            "capacity": parse_size,
+            "segment": parse_size,
+            "flush_interval_ms": _positive,
+            "flush_bytes": parse_size,
+            "inline_commit_ms": _not_negative,
+        },
+    )
+    limits = FileWalLimits(
+        segment_bytes=int(values.get("segment", 64 << 20)),
+        capacity_bytes=int(values.get("capacity", 8 << 30)),
+        inline_commit_ms_max=values.get("inline_commit_ms", 2.0),
+    )
+    if limits.segment_bytes < _SEGMENT_BYTES_MIN:
+        raise InvalidError(f"WAL class {name} has segments of {limits.segment_bytes} bytes; the least is 1MiB.")
+    if limits.capacity_bytes < max(_CAPACITY_BYTES_MIN, 4 * limits.segment_bytes):
+        raise InvalidError(
+            f"WAL class {name} has a capacity of {limits.capacity_bytes} bytes; it needs 256MiB and four segments at least."
+        )
+    policy = FlushPolicy(
+        interval_ms=int(values.get("flush_interval_ms", 10_000)),
+        max_bytes=_flush_bytes(name, values.get("flush_bytes", 64 << 20)),
+        immediate=False,
+    )
+    return WalClass(
+        name=name, url=url, kind="file", flush_policy=policy, mount=Path(unquote(parts.path)), limits=limits
+    )
+
+
+def _object_class(name: str, url: str, parts: SplitResult) -> WalClass:
+    if parts.netloc or parts.path:
+        raise InvalidError(
+            f"WAL class {name} has the URL {url!r}, but an object WAL lies in the cluster's own bucket: 'object:'."
+        )
+    values = _parameters(name, parts.query, {"interval_ms": _positive, "max_bytes": parse_size})
+    policy = FlushPolicy(
+        interval_ms=int(values.get("interval_ms", 250)),
+        max_bytes=_flush_bytes(name, values.get("max_bytes", 8 << 20)),
+        immediate=True,
+    )
+    return WalClass(name=name, url=url, kind="object", flush_policy=policy)
+
+
+def _flush_bytes(name: str, value: float) -> int:
+    if value < 64 << 10:
+        raise InvalidError(f"WAL class {name} would flush every {int(value)} bytes; the least is 64KiB.")
+    return int(value)
+
+
+def _parameters(name: str, query: str, known: Mapping[str, Callable[[str], float]]) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for key, text in parse_qsl(query, keep_blank_values=True):
+        if key not in known:
+            raise InvalidError(f"WAL class {name} has the parameter {key!r}; it may have {', '.join(known)}.")
+        try:
+            values[key] = known[key](text)
+        except ValueError as error:
+            raise InvalidError(f"WAL class {name} has {key}={text!r}, which is not a valid value.") from error
+    return values
+
+
+def _not_negative(text: str) -> float:
+    if not 0 <= (value := float(text)) < 60_000:
+        raise ValueError("must be 0 or above")
+    return value
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) <= 0:
+        raise ValueError("must be above 0")
+    return value

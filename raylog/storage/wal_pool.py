@@ -1,0 +1,205 @@
+"""The spare segments of a file WAL: made ahead of need, used again after trimming, never more than the capacity.
+
+Rules:
+
+- A segment is used again only by the writer that made it. A fenced writer, stopped in the middle of a write, may go on
+  writing into its own files when it wakes; those are removed and never used again, so it can harm nobody.
+- A trimmed segment becomes a spare only after its header has been wiped and synced, oldest first. So the headers on the disk
+  are always those of consecutive generations, and half-written new content never hides live segments behind it.
+- Where the disk has no room for another segment the WAL is full, not broken: it goes on when trimming or the disk gives room.
+"""
+
+import asyncio
+import errno
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from raylog.model.clock import Clock
+from raylog.model.ids import LogEpoch
+from raylog.model.logs import RoleLogger, fields
+from raylog.storage.wal_disk import SegmentFile, WalDisk
+from raylog.storage.wal_format import HEADER_ALIGNMENT_BYTES
+
+_T = TypeVar("_T")
+_SPARES_KEPT = 2
+_FULL_RETRY_SECONDS = 1.0
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_BLANK = bytes(HEADER_ALIGNMENT_BYTES)
+
+
+class Offload(Protocol):
+    """Runs blocking work off the event loop; the simulation runs it in place."""
+
+    def __call__(self, work: Callable[[], _T], /) -> Awaitable[_T]: ...
+
+    def close(self) -> None: ...
+
+
+class ThreadOffload:
+    """One thread for commits and one for making spares, so that zero-filling never delays a sync."""
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix=name)
+
+    def __call__(self, work: Callable[[], _T], /) -> Awaitable[_T]:
+        return asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True)
+
+
+class SegmentPool:
+    """All files that this epoch's writer made. ``on_change`` is called when a segment became available, or cannot be made."""
+
+    def __init__(
+        self,
+        *,
+        disk: WalDisk,
+        epoch: LogEpoch,
+        segment_bytes: int,
+        capacity_bytes: int,
+        offload: Offload,
+        clock: Clock,
+        log: RoleLogger,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._disk = disk
+        self._epoch = epoch
+        self._segment_bytes = segment_bytes
+        self._capacity_bytes = capacity_bytes
+        self._offload = offload
+        self._clock = clock
+        self._log = log
+        self._on_change = on_change
+        self._spares: list[SegmentFile] = []
+        self._live_count = 0
+        self._retired: deque[SegmentFile] = deque()
+        self._doomed_names: list[str] = []
+        self._made_bytes = 0
+        self._made_count = 0
+        self._wanted_bytes = segment_bytes
+        self._disk_full = False
+        self._next_try_at = 0.0
+        self._closing = False
+        self._work = asyncio.Event()
+        self._work.set()
+
+    @property
+    def free_bytes(self) -> int:
+        """What spares hold and what may still be made. To ask is also to try a full disk again, once a second."""
+        if self._disk_full:
+            self._work.set()
+        spare_bytes = sum(spare.size_bytes for spare in self._spares)
+        if self._disk_full:
+            return spare_bytes
+        return spare_bytes + max(0, self._capacity_bytes - self._made_bytes)
+
+    @property
+    def spare_coming(self) -> bool:
+        """Is a segment being made that somebody may wait for?"""
+        return self._spare_needed() and not self._disk_full
+
+    def acquire(self, size_bytes: int) -> SegmentFile | None:
+        """A spare of at least this size; None when there is none yet: it is then being made, and ``on_change`` tells."""
+        self._work.set()
+        for index, spare in enumerate(self._spares):
+            if spare.size_bytes >= size_bytes:
+                self._live_count += 1
+                self._wanted_bytes = self._segment_bytes
+                return self._spares.pop(index)
+        self._wanted_bytes = max(self._segment_bytes, size_bytes)
+        return None
+
+    def retire(self, segment: SegmentFile) -> None:
+        """All entries of this segment, and of those retired before it, are in the bucket."""
+        self._live_count -= 1
+        self._retired.append(segment)
+        self._work.set()
+
+    def doom(self, names: Sequence[str]) -> None:
+        """Remove older epochs' segments, before any that retires from now on is wiped."""
+        self._doomed_names += names
+        self._work.set()
+
+    async def run(self) -> None:
+        """Make, wipe and remove segments as asked, until ``close``. Raises the OSError that ends the WAL."""
+        while True:
+            await self._remove_doomed()
+            while self._retired:
+                await self._wipe_or_remove(self._retired.popleft())
+            if self._closing:
+                return
+            if self._spare_needed():
+                await self._make_spare()
+            await self._work.wait()
+            self._work.clear()
+
+    def close(self) -> None:
+        """Let ``run`` finish what it was asked for and end; it is not to be cancelled, as a thread may hold a file of ours."""
+        self._closing = True
+        self._work.set()
+
+    def close_files(self) -> None:
+        """After ``run`` has ended."""
+        for segment in (*self._spares, *self._retired):
+            segment.close()
+
+    async def _remove_doomed(self) -> None:
+        if self._doomed_names:
+            names, self._doomed_names = self._doomed_names, []
+            await self._offload(lambda: self._disk.remove(names))
+
+    async def _wipe_or_remove(self, segment: SegmentFile) -> None:
+        surplus = len(self._spares) >= _SPARES_KEPT or segment.size_bytes != self._segment_bytes
+        if surplus:
+            self._made_bytes -= segment.size_bytes
+            segment.close()
+            await self._offload(lambda: self._disk.remove([segment.name]))
+        else:
+            await self._offload(lambda: _wipe(segment))
+            self._spares.append(segment)
+        self._disk_full = False
+        self._on_change()
+
+    def _spare_needed(self) -> bool:
+        if any(spare.size_bytes >= self._wanted_bytes for spare in self._spares):
+            return False
+        if self._disk_full and self._clock.monotonic() < self._next_try_at:
+            return False
+        # One entry may be larger than the capacity: it gets its segment when nothing else is live.
+        return self._live_count == 0 or self._made_bytes + self._wanted_bytes <= self._capacity_bytes
+
+    async def _make_spare(self) -> None:
+        size_bytes = self._wanted_bytes
+        self._made_count += 1
+        name = f"{self._epoch:010d}-{self._made_count:08d}.wal"
+        try:
+            spare = await self._offload(lambda: self._disk.create(name, size_bytes))
+        except OSError as error:
+            if error.errno not in _NO_SPACE:
+                raise
+            if not self._disk_full:
+                self._log.warning("the WAL's disk is full: writes wait for room", extra=fields(error=error))
+            self._disk_full = True
+            self._next_try_at = self._clock.monotonic() + _FULL_RETRY_SECONDS
+            self._on_change()
+            return
+        self._disk_full = False
+        self._made_bytes += spare.size_bytes
+        self._wanted_bytes = self._segment_bytes
+        self._spares.append(spare)
+        self._on_change()
+
+
+def epoch_of(name: str) -> LogEpoch | None:
+    """The epoch whose writer made this segment; None for a file that is no segment."""
+    stem, _, suffix = name.partition(".")
+    epoch, _, number = stem.partition("-")
+    return LogEpoch(int(epoch)) if suffix == "wal" and epoch.isdigit() and number.isdigit() else None
+
+
+def _wipe(segment: SegmentFile) -> None:
+    segment.write([_BLANK], 0)
+    segment.sync()

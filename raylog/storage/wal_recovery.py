@@ -1,0 +1,101 @@
+"""What earlier epochs left in a file WAL's folder, in append order.
+
+Rules:
+
+- An epoch's entries are those of its segments in the order of their generations, as long as the LSNs go on without a gap. The
+  first gap, torn or corrupt entry ends the epoch; nothing behind it counts, however whole it looks. None of it was
+  acknowledged: an acknowledgement waits for the sync of everything before it.
+- Of epochs before the newest that has written anything, only what its cuts name counts: the rest came from a writer that was
+  fenced already.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+
+from raylog.model.errors import CorruptError, FencedError
+from raylog.model.ids import LeaderId, LogEpoch, Lsn
+from raylog.storage.wal import WalEntry
+from raylog.storage.wal_disk import WalDisk
+from raylog.storage.wal_format import HEADER_BYTES_MAX, SegmentHeader, decode_entries, decode_segment_header
+from raylog.storage.wal_pool import epoch_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OldSegment:
+    name: str
+    header: SegmentHeader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldEpoch:
+    """An earlier writer's segments in order, and the last LSN that may be taken from it (None: all that is whole)."""
+
+    epoch: LogEpoch
+    segments: tuple[_OldSegment, ...]
+    last_lsn: Lsn | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftovers:
+    epochs: tuple[OldEpoch, ...]
+    """What to recover, oldest first."""
+    names: tuple[str, ...]
+    """The segments of earlier epochs, to be removed once their content is in the bucket."""
+    blank_names: tuple[str, ...]
+    """Segments that nothing was ever acknowledged from: spares, and those whose first write was torn."""
+
+
+def find_leftovers(disk: WalDisk, leader_id: LeaderId, epoch: LogEpoch) -> Leftovers:
+    """Look at what is in the folder of a writer that opens at ``epoch``. Blocking.
+
+    Raises FencedError when a later epoch has written here, CorruptError for another leader's segment or a newer format.
+    """
+    names = [name for name in disk.names() if epoch_of(name) is not None]
+    looks = [(name, _look(disk, name)) for name in names]
+    segments = [segment for _, segment in looks if segment is not None]
+    for segment in segments:
+        if segment.header.epoch >= epoch:
+            raise FencedError(f"The WAL has entries of epoch {segment.header.epoch}, not below this writer's {epoch}.")
+        if segment.header.leader_id != leader_id:
+            raise CorruptError(f"{segment.name} belongs to leader {segment.header.leader_id}, not to {leader_id}.")
+    newest = max((segment.header.epoch for segment in segments), default=LogEpoch(0))
+    limits: dict[LogEpoch, Lsn | None] = {newest: None}
+    for segment in segments:
+        if segment.header.epoch == newest:
+            limits.update(segment.header.cuts)
+    return Leftovers(
+        epochs=tuple(_old_epochs(segments, limits)),
+        names=tuple(segment.name for segment in segments),
+        blank_names=tuple(name for name, segment in looks if segment is None),
+    )
+
+
+def _look(disk: WalDisk, name: str) -> _OldSegment | None:
+    file = disk.open(name)
+    try:
+        header = decode_segment_header(file.read(0, HEADER_BYTES_MAX))
+    finally:
+        file.close()
+    return None if header is None else _OldSegment(name=name, header=header)
+
+
+def _old_epochs(segments: list[_OldSegment], limits: dict[LogEpoch, Lsn | None]) -> Iterator[OldEpoch]:
+    for epoch in sorted(limits):
+        own = sorted((s for s in segments if s.header.epoch == epoch), key=lambda s: s.header.generation)
+        if own:
+            yield OldEpoch(epoch=epoch, segments=tuple(own), last_lsn=limits[epoch])
+
+
+def read_segment(disk: WalDisk, old: OldEpoch, index: int, next_lsn: Lsn) -> list[WalEntry]:
+    """The entries of an epoch's segment ``index`` from ``next_lsn`` on; none when the segment does not go on there. Blocking."""
+    segment = old.segments[index]
+    if segment.header.first_lsn != next_lsn:
+        return []
+    file = disk.open(segment.name)
+    try:
+        data = file.read(0, file.size_bytes)
+    finally:
+        file.close()
+    entries = decode_entries(data, segment.header, next_lsn)
+    return list(takewhile(lambda entry: old.last_lsn is None or entry.lsn <= old.last_lsn, entries))

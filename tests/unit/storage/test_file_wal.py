@@ -1,0 +1,332 @@
+"""The file WAL on a real folder: recovery, fencing, group commit, trimming, a full disk, a failing disk."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from raylog.model.clock import SystemClock
+from raylog.model.errors import FencedError, RetryError
+from raylog.model.ids import LeaderId, LogEpoch, Lsn, TopicId, TopicPartition
+from raylog.storage.file_wal import FileWal, FileWalLimits
+from raylog.storage.wal import FlushPolicy, WalEntry
+from raylog.storage.wal_disk import PosixDisk, PosixSegment
+from raylog.storage.wal_pool import ThreadOffload
+
+SEGMENT_BYTES = 64 << 10
+PARTITION = TopicPartition(TopicId(UUID(int=7)), 3)
+
+
+def entry(lsn: int, body: bytes = b"") -> WalEntry:
+    body = body or f"batch {lsn}".encode()
+    half = len(body) // 2
+    return WalEntry(Lsn(lsn), PARTITION, (body[:half], memoryview(body)[half:]), len(body))
+
+
+class Writer:
+    """A leader's use of a WAL."""
+
+    def __init__(self, disk: PosixDisk, *, inline: bool = True, capacity_bytes: int = 64 * SEGMENT_BYTES) -> None:
+        self.wal = FileWal(
+            name="file",
+            leader_id=LeaderId(1),
+            disk=disk,
+            limits=FileWalLimits(
+                segment_bytes=SEGMENT_BYTES,
+                capacity_bytes=capacity_bytes,
+                inline_commit_ms_max=60_000 if inline else 0,
+            ),
+            flush_policy=FlushPolicy(interval_ms=10_000, max_bytes=64 << 20, immediate=False),
+            clock=SystemClock(),
+            offload=ThreadOffload("wal-test"),
+        )
+        self.recovered: list[tuple[int, bytes]] = []
+        self.durable: list[int] = []
+        self.fatal: list[Exception] = []
+        self._changed = asyncio.Event()
+
+    async def open(self, epoch: int, *, expected: bool = False) -> "Writer":
+        await self.wal.open(LogEpoch(epoch), expected=expected)
+        async for found in self.wal.recover():
+            assert found.partition == PARTITION
+            self.recovered.append((found.lsn, b"".join(found.parts)))
+        self.wal.start(self._on_durable, self._on_fatal)
+        return self
+
+    def _on_durable(self, lsn: Lsn) -> None:
+        assert not self.fatal
+        self.durable.append(lsn)
+        self._changed.set()
+
+    def _on_fatal(self, error: Exception) -> None:
+        self.fatal.append(error)
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await asyncio.wait_for(self._changed.wait(), 20)
+
+    async def until_durable(self, lsn: int) -> None:
+        await self.until(lambda: self.wal.durable_lsn >= lsn or bool(self.fatal))
+        assert not self.fatal, self.fatal
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> PosixDisk:
+    return PosixDisk(tmp_path, "leader-000001")
+
+
+@pytest.mark.parametrize("inline", [True, False])
+async def test_what_was_acknowledged_is_recovered_in_order(disk: PosixDisk, inline: bool) -> None:
+    writer = await Writer(disk, inline=inline).open(1)
+    for lsn in range(1, 101):
+        writer.wal.append(entry(lsn))
+    await writer.until_durable(100)
+    assert writer.durable == sorted(set(writer.durable))
+    await writer.wal.close()
+    await writer.wal.close()
+
+    successor = await Writer(disk).open(2)
+    assert successor.recovered == [(lsn, f"batch {lsn}".encode()) for lsn in range(1, 101)]
+    await successor.wal.close()
+
+
+async def test_entries_queued_in_one_turn_share_one_commit(disk: PosixDisk) -> None:
+    writer = await Writer(disk).open(1)
+    writer.wal.append(entry(1))
+    await writer.until_durable(1)
+    for lsn in range(2, 901):
+        writer.wal.append(entry(lsn))
+    await writer.until_durable(900)
+    assert writer.durable == [1, 900]
+    await writer.wal.close()
+
+
+async def test_close_syncs_what_is_queued_even_before_the_first_segment_is_made(disk: PosixDisk) -> None:
+    writer = await Writer(disk).open(1)
+    writer.wal.append(entry(1))
+    await writer.wal.close()
+    assert writer.durable == [1]
+    successor = await Writer(disk).open(2)
+    assert [lsn for lsn, _ in successor.recovered] == [1]
+    await successor.wal.close()
+
+
+async def test_entries_of_several_epochs_come_back_until_flushed(disk: PosixDisk) -> None:
+    for epoch in (1, 4, 9):
+        writer = await Writer(disk).open(epoch)
+        assert len(writer.recovered) == {1: 0, 4: 2, 9: 4}[epoch]
+        for lsn in (1, 2):
+            writer.wal.append(entry(lsn, f"{epoch}/{lsn}".encode()))
+        await writer.until_durable(2)
+        await writer.wal.close()
+    last = await Writer(disk).open(10)
+    assert [body for _, body in last.recovered] == [b"1/1", b"1/2", b"4/1", b"4/2", b"9/1", b"9/2"]
+    last.wal.append(entry(1, b"10/1"))
+    await last.until_durable(1)
+    last.wal.flushed(Lsn(0))
+    await last.wal.close()
+    after = await Writer(disk).open(11)
+    assert [body for _, body in after.recovered] == [b"10/1"]
+    await after.wal.close()
+
+
+async def test_trimmed_segments_are_used_again_and_their_old_content_never_comes_back(disk: PosixDisk) -> None:
+    writer = await Writer(disk, capacity_bytes=5 * SEGMENT_BYTES).open(1)
+    body = bytes(10_000)
+    for lsn in range(1, 121):
+        writer.wal.append(entry(lsn, body))
+        await writer.until_durable(lsn)
+        if lsn % 12 == 0:
+            writer.wal.flushed(Lsn(lsn))
+    await writer.wal.close()
+    assert len(disk.names()) <= 5
+    successor = await Writer(disk).open(2)
+    lsns = [lsn for lsn, _ in successor.recovered]
+    assert lsns == list(range(lsns[0], 121))
+    await successor.wal.close()
+
+
+async def test_an_entry_larger_than_a_segment_gets_one_of_its_size(disk: PosixDisk) -> None:
+    writer = await Writer(disk).open(1)
+    large = bytes(range(256)) * 1024
+    for lsn, body in enumerate((b"small", large, b"small again"), start=1):
+        writer.wal.append(entry(lsn, body))
+    await writer.until_durable(3)
+    await writer.wal.close()
+    successor = await Writer(disk).open(2)
+    assert [body for _, body in successor.recovered] == [b"small", large, b"small again"]
+    await successor.wal.close()
+
+
+async def test_a_full_wal_has_no_room_until_flushed(disk: PosixDisk) -> None:
+    writer = await Writer(disk, capacity_bytes=4 * SEGMENT_BYTES).open(1)
+    body = bytes(20_000)
+    lsn = 0
+    while writer.wal.has_room(len(body)):
+        lsn += 1
+        writer.wal.append(entry(lsn, body))
+        await writer.until_durable(lsn)
+    assert 9 <= lsn <= 12
+    writer.wal.flushed(Lsn(lsn))
+    await turn_until(lambda: writer.wal.has_room(len(body)))
+    writer.wal.append(entry(lsn + 1, body))
+    await writer.until_durable(lsn + 1)
+    await writer.wal.close()
+
+
+async def turn_until(condition: Callable[[], object]) -> None:
+    """Turn the event loop until a polled condition holds."""
+    while not condition():  # noqa: ASYNC110 - has_room is there to be polled
+        await asyncio.sleep(0)
+
+
+async def test_a_taker_fences_the_writer_before_it_acknowledges(disk: PosixDisk) -> None:
+    old = await Writer(disk).open(1)
+    old.wal.append(entry(1))
+    await old.until_durable(1)
+    taker = await Writer(disk).open(2)
+    old.wal.append(entry(2))
+    await old.until(lambda: bool(old.fatal))
+    assert isinstance(old.fatal[0], FencedError)
+    old.wal.append(entry(3))
+    old.wal.flushed(Lsn(3))
+    assert old.durable == [1] and old.wal.durable_lsn == 1
+    await old.wal.close()
+
+    # What the fenced writer added is behind the taker's cut: only what the taker itself acknowledged counts beside it.
+    taker.wal.append(entry(1, b"taker"))
+    await taker.until_durable(1)
+    await taker.wal.close()
+    third = await Writer(disk).open(3)
+    assert third.recovered == [(1, b"batch 1"), (1, b"taker")]
+    await third.wal.close()
+
+
+async def test_a_fenced_writers_segments_are_never_used_again(disk: PosixDisk) -> None:
+    old = await Writer(disk).open(1)
+    old.wal.append(entry(1))
+    await old.until_durable(1)
+    taker = await Writer(disk).open(2)
+    taker.wal.append(entry(1, b"taker"))
+    await taker.until_durable(1)
+    taker.wal.flushed(Lsn(0))
+    # The fenced writer wakes in the middle of a commit and goes on writing into its file.
+    old.wal.append(entry(2, bytes(30_000)))
+    await old.until(lambda: bool(old.fatal))
+    await old.wal.close()
+    await taker.wal.close()
+    third = await Writer(disk).open(3)
+    assert third.recovered == [(1, b"taker")]
+    await third.wal.close()
+
+
+async def test_a_lower_epoch_cannot_open(disk: PosixDisk) -> None:
+    await (await Writer(disk).open(5)).wal.close()
+    with pytest.raises(FencedError, match="held by epoch 5"):
+        await Writer(disk).open(4)
+
+
+async def test_the_same_epoch_may_try_again_after_an_error(disk: PosixDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = Writer(disk)
+    with monkeypatch.context() as patch:
+        patch.setattr(PosixDisk, "names", _raises(errno.EIO))
+        with pytest.raises(RetryError):
+            await writer.open(1)
+    await writer.open(1)
+    writer.wal.append(entry(1))
+    await writer.until_durable(1)
+    await writer.wal.close()
+
+
+def _raises(code: int) -> Callable[..., object]:
+    def fail(*_: object) -> object:
+        raise OSError(code, "injected")
+
+    return fail
+
+
+async def test_a_missing_mount_is_no_empty_wal(tmp_path: Path) -> None:
+    with pytest.raises(RetryError, match="mounted"):
+        await Writer(PosixDisk(tmp_path / "absent", "leader-000001")).open(1)
+    assert not (tmp_path / "absent").exists()
+
+
+async def test_an_empty_place_where_a_wal_is_expected_is_refused(disk: PosixDisk) -> None:
+    with pytest.raises(RetryError, match="mounted"):
+        await Writer(disk).open(2, expected=True)
+    await (await Writer(disk).open(2)).wal.close()
+    await (await Writer(disk).open(3, expected=True)).wal.close()
+
+
+async def test_another_leaders_folder_is_refused(disk: PosixDisk) -> None:
+    await (await Writer(disk).open(1)).wal.close()
+    stranger = Writer(disk)
+    stranger.wal._leader_id = LeaderId(2)
+    with pytest.raises(Exception, match="belongs to leader 1"):
+        await stranger.open(2)
+
+
+@pytest.mark.parametrize("inline", [True, False])
+async def test_nothing_is_acknowledged_after_a_failed_sync(
+    disk: PosixDisk, inline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = await Writer(disk, inline=inline).open(1)
+    writer.wal.append(entry(1))
+    await writer.until_durable(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(PosixSegment, "sync", _raises(errno.EIO))
+        writer.wal.append(entry(2))
+        await writer.until(lambda: bool(writer.fatal))
+    writer.wal.append(entry(3))
+    await writer.wal.close()
+    assert writer.durable == [1]
+    assert [error.args[0] for error in writer.fatal] == [errno.EIO]
+
+
+async def test_a_full_disk_is_a_full_wal(disk: PosixDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(PosixDisk, "create", _raises(errno.ENOSPC))
+        writer = await Writer(disk).open(1)
+        writer.wal.append(entry(1))
+        await turn_until(lambda: not writer.wal.has_room(10))
+        assert writer.durable == [] and not writer.fatal
+    # The disk has room again: asking for room is enough to go on.
+    await turn_until(lambda: writer.wal.has_room(10) and writer.wal.durable_lsn == 1)
+    await writer.wal.close()
+
+
+async def test_on_a_full_disk_the_bucket_makes_entries_durable(
+    disk: PosixDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PosixDisk, "create", _raises(errno.ENOSPC))
+    writer = await Writer(disk).open(1)
+    writer.wal.append(entry(1))
+    writer.wal.flushed(Lsn(1))
+    assert writer.durable == [1]
+    await writer.wal.close()
+
+
+async def test_short_writes_and_many_buffers_are_written_whole(
+    disk: PosixDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.pwritev
+
+    def short(fd: int, buffers: Sequence[bytes], position: int) -> int:
+        return real(fd, [b"".join(buffers)[:1000]], position)
+
+    writer = await Writer(disk).open(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwritev", short)
+        for lsn in range(1, 500):
+            writer.wal.append(entry(lsn, bytes([lsn % 256]) * (lsn % 70)))
+        await writer.until_durable(499)
+    await writer.wal.close()
+    successor = await Writer(disk).open(2)
+    assert [lsn for lsn, _ in successor.recovered] == list(range(1, 500))
+    await successor.wal.close()
