@@ -7,6 +7,6 @@
 - ``producer_state``: idempotent producers.  ``transactions``: last stable offset, aborted transactions.
 - ``leader_epochs``: which leader epoch began at which offset.
 - ``flushed_state``: what the leader log's slots alone say; the content of checkpoints.
-- ``list_offsets``: ListOffsets in all its forms.  ``slot_rows``: the index and producer rows that a flush writes.
+- ``list_offsets``: ListOffsets in all its forms.  ``record_checks``: whether a topic takes a batch.
 - ``fetch_waits``: fetches that wait for bytes.
 """

@@ -1,9 +1,9 @@
 """The topic settings that a partition's state machine looks at, by Kafka's meaning and defaults."""
 
 from dataclasses import dataclass
-from typing import Final
 
-UNLIMITED: Final = 2**63 - 1
+from raylog.model.config_key import UNLIMITED
+from raylog.model.topic_config import TopicConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +29,16 @@ class PartitionConfig:
     def reads_records(self) -> bool:
         """Whether an append must decode records, not only headers."""
         return self.compacted or (not self.log_append_time and self.timestamp_before_max_ms != UNLIMITED)
+
+
+def partition_config(topic: TopicConfig, *, producer_id_expiration_ms: int) -> PartitionConfig:
+    """What a topic's settings, and the broker's ``producer.id.expiration.ms``, come to for its partitions."""
+    return PartitionConfig(
+        max_message_bytes=topic.max_message_bytes,
+        log_append_time=topic.log_append_time,
+        timestamp_before_max_ms=topic.message_timestamp_before_max_ms,
+        timestamp_after_max_ms=topic.message_timestamp_after_max_ms,
+        compacted=topic.compacted,
+        deletable=topic.deletable,
+        producer_id_expiration_ms=producer_id_expiration_ms,
+    )

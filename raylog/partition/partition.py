@@ -116,7 +116,9 @@ class Partition:
     def last_stable_offset(self) -> int:
         """What read_committed fetches may read up to: no open transaction begins below."""
         unstable = self._transactions.first_unstable_offset()
-        return self._high_watermark if unstable is None else min(unstable, self._high_watermark)
+        if unstable is None or unstable > self._high_watermark:
+            return self._high_watermark
+        return max(unstable, self.log_start_offset)
 
     @property
     def flushed_end_offset(self) -> int:
@@ -180,31 +182,24 @@ class Partition:
         for header in headers:
             if header.last_offset < self._log_end_offset:
                 continue
+            if header.base_offset == self.log_start_offset:
+                self._skip_deleted()
             if header.base_offset != self._log_end_offset:
                 raise CorruptError(
                     f"The WAL continues partition {self.partition.partition} of topic '{self.topic_name}' at offset"
                     f" {header.base_offset}, where {self._log_end_offset} comes next."
                 )
             self._epochs.assign(header.leader_epoch, header.base_offset)
-            append_time_ms = header.max_timestamp_ms if header.log_append_time else now_ms
-            found.append(
-                self._placed(
-                    header,
-                    (view[header.position : header.end],),
-                    header.base_offset,
-                    header.leader_epoch,
-                    append_time_ms,
-                )
-            )
+            stamp = header.max_timestamp_ms if header.log_append_time else now_ms
+            batch = (view[header.position : header.end],)
+            found.append(self._placed(header, batch, header.base_offset, header.leader_epoch, stamp))
         self._high_watermark = self._log_end_offset
         return tuple(found)
 
     def become_leader(self, epoch: LeaderEpoch) -> None:
         """Recovery is over: appends get this epoch, which is above all earlier ones."""
         assert self._leader_epoch == NO_EPOCH and epoch >= 0 and epoch > self._epochs.latest, epoch
-        if self._log_end_offset < self.log_start_offset:
-            # A WAL was lost that held deleted records only: their offsets are not given out again.
-            self._log_end_offset = self._high_watermark = self._flushed.end_offset = self.log_start_offset
+        self._skip_deleted()
         self._leader_epoch = epoch
         self._epochs.assign(epoch, self._log_end_offset)
 
@@ -227,32 +222,23 @@ class Partition:
             return Rejected(ErrorCode.invalid_record, "An idempotent producer sends one batch per partition at a time.")
         config = self.config
         for header in headers:
+            known = self._producers.check(header) if header.producer_id >= 0 else None
+            if isinstance(known, ProducerBatch):
+                # First of all, as the first time it was found acceptable.
+                stamp = known.timestamp_ms if config.log_append_time else NO_TIMESTAMP_MS
+                return Duplicate(known.base_offset, known.last_offset, stamp)
             rejected = check_batch(header, config, now_ms)
             if rejected is None and from_client and config.reads_records:
                 rejected = check_records(records, header, config, now_ms)
             if rejected is not None:
                 return rejected
-            if header.producer_id >= 0:
-                found = self._producers.check(header)
-                if found is not None:
-                    return self._not_next(found)
+            if known is not None:
+                return Rejected(known.error_code, known.message, self._log_end_offset)
         base_offset = self._log_end_offset
         if config.log_append_time:
             batches = tuple([self._append_stamped(records, header, now_ms) for header in headers])
         else:
-            epoch = self._leader_epoch
-            batches = tuple(
-                [
-                    self._placed(
-                        header,
-                        patched(records, header, self._log_end_offset, epoch),
-                        self._log_end_offset,
-                        epoch,
-                        now_ms,
-                    )
-                    for header in headers
-                ]
-            )
+            batches = tuple([self._append_patched(records, header, now_ms) for header in headers])
         size_bytes = batches[0].size_bytes if len(batches) == 1 else sum(batch.size_bytes for batch in batches)
         return Appended(
             base_offset,
@@ -295,7 +281,7 @@ class Partition:
 
         Beyond the high watermark is OFFSET_OUT_OF_RANGE also where records are appended already: a client cannot know of them.
         """
-        fenced = self._check_epoch(current_leader_epoch)
+        fenced = self.check_leader_epoch(current_leader_epoch)
         if fenced is not None:
             return fenced
         start, high_watermark, stable = self.log_start_offset, self._high_watermark, self.last_stable_offset
@@ -322,11 +308,19 @@ class Partition:
         self, leader_epoch: int, *, current_leader_epoch: int = NO_EPOCH
     ) -> EpochEnd | OffsetRejected:
         """Where ``leader_epoch`` ended here (KIP-320); the current one ends at the high watermark."""
-        return self._check_epoch(current_leader_epoch) or self._epochs.end_of(leader_epoch, self._high_watermark)
+        return self.check_leader_epoch(current_leader_epoch) or self._epochs.end_of(leader_epoch, self._high_watermark)
 
     def check_leader_epoch(self, current_leader_epoch: int) -> OffsetRejected | None:
         """FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH when a client's idea of the leader is not this one (KIP-320)."""
-        return self._check_epoch(current_leader_epoch)
+        if current_leader_epoch == NO_EPOCH or current_leader_epoch == self._leader_epoch:
+            return None
+        if current_leader_epoch < self._leader_epoch:
+            return OffsetRejected(
+                ErrorCode.fenced_leader_epoch, f"The leader epoch is {self._leader_epoch}, not {current_leader_epoch}."
+            )
+        return OffsetRejected(
+            ErrorCode.unknown_leader_epoch, f"Leader epoch {current_leader_epoch} is not known here yet."
+        )
 
     def delete_records(self, offset: int) -> int | OffsetRejected:
         """The log start offset that a DeleteRecords up to ``offset`` (-1: the high watermark) asks for; nothing changes yet.
@@ -358,7 +352,7 @@ class Partition:
         """Assert every rule of this module and its parts."""
         assert 0 <= self.log_start_offset <= self._high_watermark <= self._log_end_offset
         assert self._flushed.end_offset <= self._log_end_offset
-        assert self.last_stable_offset <= self._high_watermark
+        assert self.log_start_offset <= self.last_stable_offset <= self._high_watermark
         assert self._leader_epoch == NO_EPOCH or self._epochs.latest == self._leader_epoch
         self._flushed.validate()
         self._epochs.validate()
@@ -368,10 +362,13 @@ class Partition:
         for before, after in pairwise(self._flushed.index):
             assert before.leader_epoch <= after.leader_epoch, (before, after)
 
+    def _append_patched(self, records: Buffer, header: BatchHeader, now_ms: int) -> PlacedBatch:
+        offset, epoch = self._log_end_offset, self._leader_epoch
+        return self._placed(header, patched(records, header, offset, epoch), offset, epoch, now_ms)
+
     def _append_stamped(self, records: Buffer, header: BatchHeader, now_ms: int) -> PlacedBatch:
-        batch, header = with_append_time(records, header, now_ms)
-        parts = patched(batch, header, self._log_end_offset, self._leader_epoch)
-        return self._placed(header, parts, self._log_end_offset, self._leader_epoch, now_ms)
+        batch, stamped = with_append_time(records, header, now_ms)
+        return self._append_patched(batch, stamped, now_ms)
 
     def _placed(
         self, header: BatchHeader, parts: tuple[Buffer, ...], base_offset: int, leader_epoch: int, append_time_ms: int
@@ -405,20 +402,7 @@ class Partition:
             append_time_ms,
         )
 
-    def _not_next(self, found: ProducerBatch | tuple[ErrorCode, str]) -> Duplicate | Rejected:
-        if isinstance(found, ProducerBatch):
-            stamp = found.timestamp_ms if self.config.log_append_time else NO_TIMESTAMP_MS
-            return Duplicate(found.base_offset, found.last_offset, stamp)
-        error_code, message = found
-        return Rejected(error_code, message, self._log_end_offset)
-
-    def _check_epoch(self, current_leader_epoch: int) -> OffsetRejected | None:
-        if current_leader_epoch == NO_EPOCH or current_leader_epoch == self._leader_epoch:
-            return None
-        if current_leader_epoch < self._leader_epoch:
-            return OffsetRejected(
-                ErrorCode.fenced_leader_epoch, f"The leader epoch is {self._leader_epoch}, not {current_leader_epoch}."
-            )
-        return OffsetRejected(
-            ErrorCode.unknown_leader_epoch, f"Leader epoch {current_leader_epoch} is not known here yet."
-        )
+    def _skip_deleted(self) -> None:
+        """When a WAL was lost that held deleted records only, their offsets are not given out again."""
+        if self._log_end_offset < self.log_start_offset:
+            self._log_end_offset = self._high_watermark = self._flushed.end_offset = self.log_start_offset
