@@ -1,6 +1,6 @@
 """What handlers and coordinators see of a leader: its partitions, its append and read paths, its clock and limits."""
 
-from raylog.leader.coordinator import InternalLog
+from raylog.leader.coordinator import GroupCoordinators, InternalLog
 from raylog.leader.hosted import HostedPartitions
 from raylog.model.clock import Clock
 
@@ -11,3 +11,5 @@ class LeaderContext:
     clock: Clock
     partitions: HostedPartitions
     internal_log: InternalLog
+    groups: GroupCoordinators
+    """Observes ``partitions``; its ``run`` is one of the leader's tasks, ``configure`` takes broker settings that have come."""
