@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.budget import Budget
+from gateway.producer_ids import ProducerIds
 from gateway.router import Router
 from gateway.routing import RouteFollower
 from raylog.model.admin import ControllerClient
@@ -32,6 +33,7 @@ class GatewayServices:
     apis: "ApiTable"
     broker: BrokerEndpoint
     """The broker that this gateway is one process of, as clients see it."""
+    producer_ids: ProducerIds
 
 
 class Client(Protocol):

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from gateway.context import GatewayServices
 from gateway.leader_channel import Connect, LeaderChannels
 from gateway.metrics import GatewayMetrics
+from gateway.producer_ids import ProducerIds
 from gateway.registry import served_apis
 from gateway.router import Router
 from gateway.routing import RouteFollower
@@ -99,6 +100,7 @@ class Gateway:
                 limits=self._limits,
                 apis=self._apis,
                 broker=broker,
+                producer_ids=ProducerIds(self._controller),
             )
             self._server = ClientServer(services=services, metrics=self._metrics, log=self._log)
             for part in (self._channels.run(), self._server.run(), self._measure_lag()):

@@ -17,6 +17,8 @@ class BrokerEndpoint:
     host: str
     port: int
     rack: str | None = None
+    node_id: str = ""
+    """The node's name, as in ``LeaderEndpoint``: clients are sent to the broker on the leader's own node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
