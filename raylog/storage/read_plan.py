@@ -1,0 +1,82 @@
+"""A read plan: where in the bucket the batches lie that a leader has no longer in memory. The leader makes it for the gateway.
+
+It travels as the ``records`` of an internal Fetch answer: ``[magic 4][version u8][ranges u16]``, then each range as ``[key length
+u16][key][position u64][size u32][first offset i64][last offset delta u32]``, big-endian. Key length 0 means the key of the range
+before. Ranges are in the order of their offsets and do not overlap; whole batches only, of one partition.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raylog.model.buffers import Buffer
+from raylog.model.errors import CorruptError
+
+VERSION = 1
+RANGES_MAX = 0xFFFF
+
+_MAGIC = b"RLRP"
+_HEAD = struct.Struct(">4sBH")
+_KEY_LENGTH = struct.Struct(">H")
+_RANGE = struct.Struct(">QIqI")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRange:
+    """Contiguous whole batches of one partition inside an object of the bucket."""
+
+    key: str
+    position: int
+    """First byte, counted from the object's start."""
+    size_bytes: int
+    first_offset: int
+    last_offset: int
+    """Inclusive."""
+
+
+def encode_read_plan(ranges: Sequence[ObjectRange]) -> bytes:
+    assert len(ranges) <= RANGES_MAX, f"{len(ranges)} ranges in one read plan"
+    parts = [_HEAD.pack(_MAGIC, VERSION, len(ranges))]
+    key = ""
+    for found in ranges:
+        name = b"" if found.key == key else found.key.encode()
+        key = found.key
+        parts += (
+            _KEY_LENGTH.pack(len(name)),
+            name,
+            _RANGE.pack(found.position, found.size_bytes, found.first_offset, found.last_offset - found.first_offset),
+        )
+    return b"".join(parts)
+
+
+def decode_read_plan(data: Buffer) -> tuple[ObjectRange, ...]:
+    """Raises CorruptError for anything that ``encode_read_plan`` would not have made."""
+    try:
+        return _decoded(memoryview(data))
+    except (struct.error, UnicodeDecodeError) as error:
+        raise CorruptError(f"A read plan of {len(data)} bytes is truncated or garbled.") from error
+
+
+def _decoded(view: memoryview) -> tuple[ObjectRange, ...]:
+    magic, version, count = _HEAD.unpack_from(view)
+    if magic != _MAGIC or version != VERSION:
+        raise CorruptError(f"A read plan begins with {bytes(view[:5])!r}; this Raylog reads version {VERSION}.")
+    at = _HEAD.size
+    ranges: list[ObjectRange] = []
+    key = ""
+    end_offset = 0
+    for _ in range(count):
+        (key_length,) = _KEY_LENGTH.unpack_from(view, at)
+        at += _KEY_LENGTH.size
+        if key_length:
+            key = str(view[at : at + key_length], "utf-8")
+            at += key_length
+        position, size_bytes, first_offset, delta = _RANGE.unpack_from(view, at)
+        at += _RANGE.size
+        if not key or size_bytes == 0 or first_offset < end_offset:
+            raise CorruptError(f"A read plan has an impossible range: {key!r} {size_bytes} bytes from {first_offset}.")
+        end_offset = first_offset + delta + 1
+        ranges.append(ObjectRange(key, position, size_bytes, first_offset, end_offset - 1))
+    if at != len(view):
+        raise CorruptError(f"A read plan of {count} ranges has {len(view) - at} bytes too many.")
+    return tuple(ranges)

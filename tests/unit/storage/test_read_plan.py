@@ -1,0 +1,72 @@
+"""The read plan's codec: what goes in comes out, and nothing else is taken for a plan."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raylog.model.errors import CorruptError
+from raylog.storage.read_plan import ObjectRange, decode_read_plan, encode_read_plan
+
+KEYS = st.sampled_from(["log/000000/data/00000000000000000001", "segments/ä", "k"])
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> list[ObjectRange]:
+    offset = 0
+    ranges = []
+    for _ in range(draw(st.integers(0, 8))):
+        first = offset + draw(st.integers(0, 1 << 40))
+        last = first + draw(st.integers(0, (1 << 32) - 1))
+        position, size_bytes = draw(st.integers(0, 1 << 45)), draw(st.integers(1, (1 << 32) - 1))
+        ranges.append(ObjectRange(draw(KEYS), position, size_bytes, first, last))
+        offset = last + 1
+    return ranges
+
+
+@given(plans())
+def test_a_plan_comes_back(ranges: list[ObjectRange]) -> None:
+    assert decode_read_plan(encode_read_plan(ranges)) == tuple(ranges)
+
+
+@given(plans(), st.data())
+def test_a_truncated_plan_is_refused(ranges: list[ObjectRange], data: st.DataObject) -> None:
+    encoded = encode_read_plan(ranges)
+    cut = data.draw(st.integers(0, len(encoded) - 1))
+    with pytest.raises(CorruptError):
+        decode_read_plan(encoded[:cut])
+
+
+@given(st.binary(max_size=200))
+def test_anything_else_is_refused_in_one_way(data: bytes) -> None:
+    with contextlib.suppress(CorruptError):
+        decode_read_plan(data)
+    with contextlib.suppress(CorruptError):
+        decode_read_plan(b"RLRP\x01" + data)
+
+
+def test_a_key_is_named_once_for_consecutive_ranges() -> None:
+    one = encode_read_plan([ObjectRange("k" * 100, 0, 10, 0, 9)])
+    two = encode_read_plan([ObjectRange("k" * 100, 0, 10, 0, 9), ObjectRange("k" * 100, 10, 10, 10, 19)])
+    assert len(two) - len(one) == 26
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        [ObjectRange("", 0, 1, 0, 0)],
+        [ObjectRange("a", 0, 0, 0, 0)],
+        [ObjectRange("a", 0, 1, 0, 5), ObjectRange("a", 1, 1, 5, 6)],
+        [ObjectRange("a", 0, 1, -1, 5)],
+    ],
+    ids=["no key", "empty", "overlap", "negative offset"],
+)
+def test_impossible_ranges_are_refused(ranges: list[ObjectRange]) -> None:
+    with pytest.raises(CorruptError, match="impossible range"):
+        decode_read_plan(encode_read_plan(ranges))
+
+
+def test_a_newer_version_is_refused() -> None:
+    with pytest.raises(CorruptError, match="version 1"):
+        decode_read_plan(b"RLRP\x02\x00\x00")
