@@ -1,5 +1,6 @@
 """A count of bytes with a limit, and those who wait for it to fall below: the joint between a full queue and its senders."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ class Budget:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._waiters: deque[Callable[[], None]] = deque()
+        self._waiters: deque[Callable[[], object]] = deque()
         self.taken_bytes = 0
 
     @property
@@ -30,6 +31,13 @@ class Budget:
         while self._waiters and not self.is_over:
             self._waiters.popleft()()
 
-    def when_below(self, waiter: Callable[[], None]) -> None:
+    def when_below(self, waiter: Callable[[], object]) -> None:
         """Call ``waiter`` once, when the budget is at or below its limit (later, even when it is now)."""
         self._waiters.append(waiter)
+
+    async def below(self) -> None:
+        """Wait until the budget is within its limit."""
+        while self.is_over:
+            below = asyncio.Event()
+            self.when_below(below.set)
+            await below.wait()

@@ -40,6 +40,8 @@ class ConnectionHost(Protocol):
     """Requests that are not answered yet, all connections."""
     arriving: Budget
     """Large requests of which a part has arrived, all connections."""
+    untaken: Budget
+    """Answers to clients that do not take them as fast as they are made, all connections."""
 
     def opened(self, connection: "ClientConnection") -> bool:
         """False: there are too many connections."""
@@ -68,6 +70,7 @@ class ClientConnection(FrameProtocol):
     def __init__(self, shared: ConnectionHost) -> None:
         limits = shared.services.limits
         super().__init__(max_frame_bytes=limits.request_bytes_max)
+        self.fetch_turn = asyncio.Lock()
         self.host = ""
         self.port = -1
         self.last_active_s = shared.services.clock.monotonic()
@@ -81,6 +84,8 @@ class ClientConnection(FrameProtocol):
         """Budgets over their limit that this connection waits for."""
         self._arriving_bytes = 0
         self._arriving_since_s = 0.0
+        self._untaken_bytes = 0
+        self._untaken_since_s = 0.0
         self._tasks: set[asyncio.Task[Answer]] = set()
         self._is_gone = False
         self._is_finishing = False
@@ -95,6 +100,10 @@ class ClientConnection(FrameProtocol):
     def arriving_since(self) -> float | None:
         """Since when a large request has been on its way, None when none is."""
         return self._arriving_since_s if self._arriving_bytes else None
+
+    def untaken_since(self) -> float | None:
+        """Since when the client has been slow to take its answers, None when it is not."""
+        return self._untaken_since_s if self._untaken_bytes else None
 
     def finish(self) -> None:
         """Read nothing more, answer what is in flight, then close."""
@@ -129,6 +138,10 @@ class ClientConnection(FrameProtocol):
         budget.when_below(self._released)
         self._regulate_reading()
 
+    async def ready_for_records(self) -> None:
+        await self._shared.untaken.below()
+        await self.drained()
+
     # FrameProtocol's hooks
 
     def connection_opened(self) -> None:
@@ -149,6 +162,7 @@ class ClientConnection(FrameProtocol):
         self._slots.clear()
         self._slot_bytes = 0
         self._arrived()
+        self._taken()
 
     def frame_refused(self, error: InvalidError) -> None:
         self.refuse("frame", str(error))
@@ -180,6 +194,7 @@ class ClientConnection(FrameProtocol):
         self._dispatch(api, head, frame, request)
 
     def resume_writing(self) -> None:
+        self._taken()
         super().resume_writing()
         self._regulate_reading()
 
@@ -285,10 +300,13 @@ class ClientConnection(FrameProtocol):
             self._shared.in_flight.give_back(slot.size_bytes)
             if buffers:
                 self.write(buffers)
+            answer_bytes = sum(map(len, buffers))
+            if not self.is_writable:
+                self._not_taken(answer_bytes)
             metrics = self._shared.metrics.apis[slot.api.key]
             metrics.latency_s.observe(now - slot.received_s)
             metrics.bytes_in.inc(slot.size_bytes + SIZE_BYTES)
-            metrics.bytes_out.inc(sum(map(len, buffers)))
+            metrics.bytes_out.inc(answer_bytes)
         self.last_active_s = now
         if self._is_finishing and not slots:
             self.close()
@@ -317,6 +335,16 @@ class ClientConnection(FrameProtocol):
         self._holds -= 1
         if not self._is_gone:
             self._regulate_reading()
+
+    def _not_taken(self, size_bytes: int) -> None:
+        if not self._untaken_bytes:
+            self._untaken_since_s = self._clock.monotonic()
+        self._untaken_bytes += size_bytes
+        self._shared.untaken.take(size_bytes)
+
+    def _taken(self) -> None:
+        self._shared.untaken.give_back(self._untaken_bytes)
+        self._untaken_bytes = 0
 
     def _arrived(self) -> None:
         self._shared.arriving.give_back(self._arriving_bytes)

@@ -1,5 +1,6 @@
 """What a handler gets beside the request: who asks, and the gateway's services."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,9 +12,10 @@ from raylog.model.admin import ControllerClient
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock, Random
 from raylog.model.limits import GatewayLimits
+from raylog.model.logs import RoleLogger
 from raylog.model.routing import BrokerEndpoint, RoutingTable
 from raylog.protocol.wire import RequestHead
-from raylog.storage.object_store import ObjectStore
+from raylog.storage.block_cache import BlockCache
 
 if TYPE_CHECKING:
     from gateway.registry import ApiTable
@@ -26,10 +28,11 @@ class GatewayServices:
     controller: ControllerClient
     routes: RouteFollower
     router: Router
-    store: ObjectStore
+    block_cache: BlockCache
     clock: Clock
     rng: Random
     limits: GatewayLimits
+    log: RoleLogger
     apis: "ApiTable"
     broker: BrokerEndpoint
     """The broker that this gateway is one process of, as clients see it."""
@@ -42,6 +45,15 @@ class Client(Protocol):
     host: str
     """As Kafka shows it, without port: ``127.0.0.1``."""
     port: int
+    fetch_turn: asyncio.Lock
+    """Held by the one fetch of the connection that runs."""
+
+    async def ready_for_records(self) -> None:
+        """Wait until the client has taken most of its answers, and all clients' untaken answers are within their limit.
+
+        Raises ConnectionResetError when the connection is gone.
+        """
+        ...
 
     def hold(self, budget: Budget) -> None:
         """Read no further request of this client while ``budget`` is over its limit."""

@@ -23,6 +23,7 @@ from raylog.model.errors import RetryError
 from raylog.model.limits import GatewayLimits
 from raylog.model.logs import fields, role_logger
 from raylog.model.routing import BrokerEndpoint
+from raylog.storage.block_cache import BlockCache
 from raylog.storage.object_store import ObjectStore
 
 _LAG_SAMPLE_S: Final = 0.5
@@ -56,7 +57,7 @@ class Gateway:
 
         Made and used on one event loop. The store stays the caller's.
         """
-        self._store = store
+        self._block_cache = BlockCache(store, capacity_bytes=limits.block_cache_bytes, registry=registry)
         self._controller = controller
         self._clock = clock
         self._rng = rng
@@ -94,10 +95,11 @@ class Gateway:
                 controller=self._controller,
                 routes=self._routes,
                 router=Router(self._routes, self._channels),
-                store=self._store,
+                block_cache=self._block_cache,
                 clock=self._clock,
                 rng=self._rng,
                 limits=self._limits,
+                log=self._log,
                 apis=self._apis,
                 broker=broker,
                 producer_ids=ProducerIds(self._controller),
@@ -117,6 +119,7 @@ class Gateway:
         if self._server is not None:
             await self._server.close()
         await self._end_tasks()
+        await self._block_cache.close()
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -125,6 +128,7 @@ class Gateway:
         if self._server is not None:
             await self._server.abort()
         await self._end_tasks()
+        await self._block_cache.close()
         if not self.closed.done():
             self.closed.set_result(None)
 

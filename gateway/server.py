@@ -14,6 +14,8 @@ from raylog.model.logs import RoleLogger
 
 _BACKLOG: Final = 1024
 _SWEEP_S: Final = 5.0
+_STUCK_S: Final = 10.0
+"""A client that takes nothing for so long may be closed, when the memory for untaken answers is used up."""
 _FINISH_POLL_S: Final = 0.02
 
 
@@ -48,6 +50,7 @@ class ClientServer:
         self.log_limit = LogLimit(services.clock)
         self.in_flight = Budget(services.limits.total_bytes_max)
         self.arriving = Budget(services.limits.total_bytes_max)
+        self.untaken = Budget(services.limits.fetch_total_bytes_max)
         self._connections: set[ClientConnection] = set()
         self._ending: set[asyncio.Task[Answer]] = set()
         self._server: asyncio.Server | None = None
@@ -108,4 +111,11 @@ class ClientServer:
                 connection.refuse("idle", "a request took too long to arrive")
             elif connection.is_idle and now - connection.last_active_s > limits.connection_idle_s_max:
                 connection.refuse("idle", "a connection was idle for too long")
+            elif self.untaken.is_over and _is_stuck(connection, now):
+                connection.refuse("slow", "a client did not take its answers while others waited for memory")
         self.metrics.in_flight_bytes.set(self.in_flight.taken_bytes)
+
+
+def _is_stuck(connection: ClientConnection, now: float) -> bool:
+    since = connection.untaken_since()
+    return since is not None and now - since > _STUCK_S

@@ -1,5 +1,5 @@
-"""ListOffsets (key 2), versions 1-10: KIP-79 (by timestamp), KIP-734 (max timestamp), KIP-405 and KIP-1005 (earliest local, latest
-tiered), KIP-1075 (time-out). The leaders answer; offsets by timestamp may make them read the bucket."""
+"""ListOffsets (key 2), versions 1-10: KIP-79 (by timestamp), KIP-734 (max timestamp), KIP-405 and KIP-1005 (earliest local,
+latest tiered), KIP-1075 (time-out). The leaders answer; offsets by timestamp may make them read the bucket."""
 
 from typing import Any, Final
 

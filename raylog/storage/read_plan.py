@@ -49,6 +49,11 @@ def encode_read_plan(ranges: Sequence[ObjectRange]) -> bytes:
     return b"".join(parts)
 
 
+def is_read_plan(data: Buffer | None) -> bool:
+    """Whether a partition's records are a plan. No batch begins like one: its base offset would be above 5.9e18."""
+    return bool(data) and bytes(memoryview(data)[: len(_MAGIC)]) == _MAGIC  # type: ignore[arg-type]
+
+
 def decode_read_plan(data: Buffer) -> tuple[ObjectRange, ...]:
     """Raises CorruptError for anything that ``encode_read_plan`` would not have made."""
     try:
