@@ -10,7 +10,8 @@ from typing import Final
 
 from kio.schema.errors import ErrorCode
 
-from raylog.model.ids import BROKER_ID_NONE, BrokerId
+from raylog.model.admin import BROKER_ID_NONE
+from raylog.model.ids import BrokerId
 from raylog.model.routing import PartitionRoute, RoutingTable, TopicRoute
 
 REPLICATION_FACTOR: Final = 1

@@ -119,7 +119,7 @@ BROKER_CONFIGS: Final = table(
     _shown("broker.rack", _S, None, "Where the node is, for clients that read from near brokers."),
     _shown("listeners", _LIST, "", "Where the node's gateways listen."),
     _shown("advertised.listeners", _LIST, "", "Where clients are told to connect."),
-    _shown("log.dirs", _LIST, "", "The bucket that holds all state."),
+    _shown("log.dirs", _LIST, "bucket", "All state is in the bucket; DescribeLogDirs tells its address."),
     _shown("process.roles", _LIST, "broker", "Raylog's controller is an actor of its own."),
     _shown("socket.request.max.bytes", _I, 104_857_600, "The longest request (limit gateway.request_bytes_max)."),
     _shown("max.connections", _I, 2**31 - 1, "Connections of a gateway (limit gateway.connections_max)."),

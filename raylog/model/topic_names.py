@@ -1,7 +1,6 @@
 """Kafka's rules for topic names."""
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 _MAX_CHARACTERS: Final = 249
@@ -19,11 +18,3 @@ def topic_name_fault(name: str) -> str | None:
     if not _LEGAL.fullmatch(name):
         return f"The topic name '{name}' has characters other than ASCII letters, digits, '.', '_' and '-'."
     return None
-
-
-def colliding_topic(name: str, existing: Iterable[str]) -> str | None:
-    """A topic whose name differs only in '.' and '_': Kafka refuses it, as metrics of both would have one name."""
-    if "." not in name and "_" not in name:
-        return None
-    folded = name.replace(".", "_")
-    return next((other for other in existing if other != name and other.replace(".", "_") == folded), None)
