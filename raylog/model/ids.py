@@ -12,6 +12,9 @@ LeaderId = NewType("LeaderId", int)
 BrokerId = NewType("BrokerId", int)
 """What clients see as a broker: one node's gateway pool."""
 
+BROKER_ID_NONE = BrokerId(-1)
+"""No broker."""
+
 LogEpoch = NewType("LogEpoch", int)
 """A fenced log's epoch: rises by at least one at each open."""
 
