@@ -41,7 +41,7 @@ class Bucket:
         slot = Slot(
             number=len(self.slots) + 1,
             rows=index_rows(batches, row_bytes),
-            producers=[_producer_row(batch) for batch in batches if batch.producer_id >= 0],
+            producers=_producer_rows(batches),
             body=b"".join(bytes(part) for batch in batches for part in batch.parts),
             log_start_offset=log_start_offset,
         )
@@ -88,6 +88,15 @@ def index_rows(batches: Sequence[PlacedBatch], row_bytes: int) -> list[IndexRow]
         )
         position += size_bytes
     return rows
+
+
+def _producer_rows(batches: Sequence[PlacedBatch]) -> list[ProducerRow]:
+    """The last five batches of each producer: the least that a slot may hold."""
+    kept: dict[int, list[PlacedBatch]] = {}
+    for batch in batches:
+        if batch.producer_id >= 0:
+            kept.setdefault(batch.producer_id, []).append(batch)
+    return [_producer_row(batch) for mine in kept.values() for batch in mine[-5:]]
 
 
 def _producer_row(batch: PlacedBatch) -> ProducerRow:

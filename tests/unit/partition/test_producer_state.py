@@ -78,10 +78,13 @@ def test_an_older_epoch_is_refused_even_if_its_sequence_would_be_next(states, he
 
 
 def test_a_new_epoch_begins_at_zero_and_forgets_the_old_batches(states, header):
-    send(states, header(0, epoch=0), 0)
-    assert fault(states, header(1, epoch=1)) == OUT_OF_ORDER
-    sent = send(states, header(0, epoch=1), 1)
+    send(states, header(0), 0)
+    send(states, header(1, count=2), 1)
+    assert fault(states, header(3, epoch=1)) == OUT_OF_ORDER
+    sent = send(states, header(0, epoch=1), 3)
     assert states.check(header(0, epoch=1)) == sent
+    send(states, header(1, epoch=1), 4)
+    assert fault(states, header(1, count=2, epoch=1)) == OUT_OF_ORDER
 
 
 def test_producers_do_not_see_each_other(states, header):
