@@ -24,7 +24,7 @@ class HedgeDelay:
         return self._current_s
 
     def record(self, seconds: float) -> None:
-        """How long a PUT took, from its first attempt's start to its success."""
+        """How long a PUT took, hedged or not, from its start to its success."""
         self._recent_s.append(seconds)
         self._recorded += 1
         if self._recorded % _REFRESH == 0 and len(self._recent_s) >= _SAMPLES_MIN:

@@ -60,20 +60,15 @@ class RetryingStore:
         size = _size(body)
 
         async def put() -> None:
-            started = self._clock.monotonic()
             try:
                 await self._attempt(priority, size, lambda: self._inner.put_if_absent(key, body, priority=priority))
             except AlreadyExistsError:
                 if not await self._is_ours(key, body, priority):
                     raise
-            if self._hedge_delay is not None:
-                self._hedge_delay.record(self._clock.monotonic() - started)
 
-        if self._hedge_delay is None or priority != Priority.WAL or size > self._limits.hedge_bytes_max:
-            await self._until_patience_ends(f"Writing {key}", put)
-        else:
-            delay_s = self._hedge_delay.current_s
-            await self._until_patience_ends(f"Writing {key}", lambda: hedged(self._clock, delay_s, put))
+        is_hedged = priority == Priority.WAL and size <= self._limits.hedge_bytes_max
+        delay = self._hedge_delay if is_hedged else None
+        await self._until_patience_ends(f"Writing {key}", put if delay is None else lambda: self._hedge(delay, put))
 
     async def get(
         self, key: str, *, start: int = 0, length: int | None = None, priority: Priority = Priority.TAIL
@@ -113,6 +108,12 @@ class RetryingStore:
 
     async def close(self) -> None:
         await self._inner.close()
+
+    async def _hedge(self, delay: HedgeDelay, put: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        started = self._clock.monotonic()
+        await hedged(self._clock, delay.current_s, put)
+        # From the first one's start, whichever won: a hedge's own time would draw the percentile down.
+        delay.record(self._clock.monotonic() - started)
 
     async def _is_ours(self, key: str, body: Sequence[Buffer], priority: Priority) -> bool:
         own = _first_bytes(body, IDENTITY_BYTES)

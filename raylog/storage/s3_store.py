@@ -64,19 +64,15 @@ class S3Store:
     @classmethod
     async def open(cls, location: S3Location, limits: StoreLimits) -> "S3Store":
         """Make the client; nothing is sent yet. Raises InvalidError for settings that cannot work."""
-        endpoint = location.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        path_style = bool(endpoint) if location.path_style is None else location.path_style
         exits = AsyncExitStack()
         try:
             session = aioboto3.Session()
             client = await exits.enter_async_context(
                 session.client(
                     "s3",
-                    endpoint_url=endpoint,
+                    endpoint_url=location.endpoint,
                     region_name=location.region or os.environ.get("AWS_REGION") or session.region_name or "us-east-1",
-                    config=_client_config(
-                        limits, path_style=path_style, encrypted=not (endpoint or "").startswith("http:")
-                    ),
+                    config=_client_config(location, limits),
                 )
             )
         except TRANSPORT_ERRORS as error:
@@ -220,9 +216,12 @@ class S3Store:
         )
 
 
-def _client_config(limits: StoreLimits, *, path_style: bool, encrypted: bool) -> AioConfig:
-    s3: dict[str, Any] = {"addressing_style": "path" if path_style else "auto"}
-    if encrypted:
+def _client_config(location: S3Location, limits: StoreLimits) -> AioConfig:
+    # botocore reads these variables itself; they are looked at for what follows from them.
+    endpoint = location.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    is_path = bool(endpoint) if location.path_style is None else location.path_style
+    s3: dict[str, Any] = {"addressing_style": "path" if is_path else "virtual"}
+    if not endpoint.startswith("http:"):
         # Hashing each body costs more than all the rest of a PUT, and TLS guards it already.
         s3["payload_signing_enabled"] = False
     return AioConfig(

@@ -31,8 +31,8 @@ _FAULTS = FaultModel(slow_down=0.1, answer_lost=0.1, timed_out=0.05, timeout_s=0
 def s3_endpoint() -> Iterator[str]:
     """moto's S3 server on a free loopback port.
 
-    It looks for the key and writes it in two steps, so it is kept to one request at a time: with more, two racing conditional PUTs
-    can win, which is the very fault that the store's self-test is there to find.
+    It looks for the key and writes it in two steps, so it is kept to one request at a time: with more, two racing
+    conditional PUTs can win, which is the very fault that the store's self-test is there to find.
     """
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server

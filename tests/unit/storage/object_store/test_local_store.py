@@ -1,0 +1,188 @@
+"""What is particular to a folder as bucket: files under their keys, durability in the right order, crashes, several processes."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from raylog.model.errors import AlreadyExistsError, InvalidError, NotFoundError, RetryError
+from raylog.storage import local_files
+from raylog.storage.local_files import write_all
+from raylog.storage.local_store import TEMP_FOLDER, LocalStore
+
+
+async def test_an_object_is_a_file_named_by_its_key(tmp_path: Path) -> None:
+    store = await LocalStore.open(tmp_path / "new" / "bucket")
+    await store.put("leaders/1/log/7", [b"content"])
+    assert (tmp_path / "new" / "bucket" / "leaders/1/log/7").read_bytes() == b"content"
+    assert store.url == (tmp_path / "new" / "bucket").as_uri()
+    await store.close()
+
+
+async def test_another_store_on_the_folder_sees_everything(tmp_path: Path) -> None:
+    one, other = await LocalStore.open(tmp_path), await LocalStore.open(tmp_path)
+    await one.put_if_absent("a/1", [b"one"])
+    with pytest.raises(AlreadyExistsError):
+        await other.put_if_absent("a/1", [b"other"])
+    await other.delete(["a/1"])
+    with pytest.raises(NotFoundError):
+        await one.get("a/1")
+    await one.close()
+    await other.put_if_absent("a/1", [b"other"])
+    await other.close()
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+async def test_bytes_are_durable_before_the_name_and_the_name_before_the_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    store = await LocalStore.open(tmp_path)
+    steps: list[str] = []
+
+    def spied(name: str, describe: Callable[..., str]) -> None:
+        real = getattr(os, name)
+
+        def spy(*args: object) -> object:
+            result = real(*args)
+            steps.append(describe(*args))
+            return result
+
+        monkeypatch.setattr(os, name, spy)
+
+    spied("writev", lambda *_: "write")
+    spied("fdatasync", lambda _: "sync file")
+    spied("link", lambda _, to: f"name {to}")
+    spied("rename", lambda _, to: f"name {to}")
+    spied("fsync", lambda fd: f"sync {os.readlink(f'/proc/self/fd/{fd}')}")
+    put = store.put if overwrite else store.put_if_absent
+    await put("a/b/1", [b"x"])
+    await put("a/b/2", [b"x"])
+    await store.close()
+    folder = tmp_path / "a" / "b"
+    assert steps == [
+        "write", "sync file", f"sync {tmp_path / 'a'}", f"sync {tmp_path}", f"name {folder / '1'}", f"sync {folder}",
+        "write", "sync file", f"name {folder / '2'}", f"sync {folder}",
+    ]  # fmt: skip
+
+
+async def test_a_folder_removed_behind_its_back_is_made_again(tmp_path: Path) -> None:
+    store = await LocalStore.open(tmp_path)
+    await store.put("a/b/1", [b"x"])
+    (tmp_path / "a/b/1").unlink()
+    (tmp_path / "a/b").rmdir()
+    await store.put_if_absent("a/b/2", [b"y"])
+    assert await store.get("a/b/2") == b"y"
+    await store.close()
+
+
+async def test_no_temporary_file_outlives_a_put_that_worked_or_failed(tmp_path: Path) -> None:
+    store = await LocalStore.open(tmp_path)
+    await store.put("k", [b"x"])
+    with pytest.raises(AlreadyExistsError):
+        await store.put_if_absent("k", [b"x"])
+    with pytest.raises(InvalidError):
+        await store.put("k/below-an-object", [b"x"])
+    assert [path.name for path in (tmp_path / TEMP_FOLDER).iterdir() if path.suffix != ".lock"] == []
+    await store.close()
+    assert list((tmp_path / TEMP_FOLDER).iterdir()) == []
+
+
+_WRITER_THAT_DIES = textwrap.dedent(
+    """
+    import os, sys
+    from pathlib import Path
+    from raylog.storage.local_files import TempFolder
+    temp = TempFolder(Path(sys.argv[1]))
+    temp.open()
+    temp.new_path().write_bytes(b"half an obj")
+    print("ready", flush=True)
+    if sys.argv[2] == "die":
+        os.kill(os.getpid(), 9)
+    sys.stdin.read()
+    """
+)
+
+
+async def killed_or_living_writer(temp: Path, fate: str) -> asyncio.subprocess.Process:
+    writer = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _WRITER_THAT_DIES, str(temp), fate, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert writer.stdout is not None
+    assert await writer.stdout.readline() == b"ready\n"
+    return writer
+
+
+async def test_what_a_killed_writer_left_is_removed_and_a_living_ones_files_are_kept(tmp_path: Path) -> None:
+    temp = tmp_path / TEMP_FOLDER
+    killed = await killed_or_living_writer(temp, "die")
+    await killed.communicate()
+    assert killed.returncode == -9
+    left_by_killed = set(temp.iterdir())
+    assert len(left_by_killed) == 2
+    living = await killed_or_living_writer(temp, "live")
+    left_by_living = set(temp.iterdir()) - left_by_killed
+    assert len(left_by_living) == 2
+    store = await LocalStore.open(tmp_path)
+    there = set(temp.iterdir())
+    assert not there & left_by_killed
+    assert left_by_living <= there
+    await store.close()
+    await living.communicate(b"")  # Closes its standard input, at which it ends.
+    await (await LocalStore.open(tmp_path)).close()
+    assert set(temp.iterdir()) == set()
+
+
+async def test_the_temporary_folder_is_neither_listed_nor_reachable(tmp_path: Path) -> None:
+    store = await LocalStore.open(tmp_path)
+    await store.put("k", [b"x"])
+    assert [meta.key async for meta in store.list("")] == ["k"]
+    with pytest.raises(InvalidError, match="own folder"):
+        await store.get(f"{TEMP_FOLDER}/k")
+    await store.close()
+
+
+async def test_a_key_below_an_object_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    store = await LocalStore.open(tmp_path)
+    await store.put("a", [b"x"])
+    with pytest.raises(InvalidError, match="an object has the name of this folder"):
+        await store.put_if_absent("a/b", [b"x"])
+    await store.close()
+
+
+async def test_a_folder_that_cannot_be_used_is_refused_at_open(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InvalidError, match="cannot be used as a bucket"):
+        await LocalStore.open(tmp_path / "file")
+    with pytest.raises(InvalidError, match="cannot be used as a bucket"):
+        await LocalStore.open(tmp_path / "file" / "below")
+
+
+async def test_a_full_disk_is_an_error_to_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = await LocalStore.open(tmp_path)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "writev", full)
+    with pytest.raises(RetryError, match="No space left on device"):
+        await store.put("k", [b"x"])
+    monkeypatch.undo()
+    await store.put("k", [b"x"])
+    await store.close()
+
+
+@pytest.mark.parametrize("taken", [1, 7, 4096])
+def test_a_write_that_the_kernel_cuts_short_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    real = os.writev
+    monkeypatch.setattr(local_files.os, "writev", lambda fd, parts: real(fd, [memoryview(b"".join(parts))[:taken]]))
+    parts = [b"", b"abc", bytearray(b"defgh"), memoryview(b"ij"), b"", b"k" * 100]
+    with open(tmp_path / "f", "wb") as file:
+        write_all(file.fileno(), parts)
+    assert (tmp_path / "f").read_bytes() == b"".join(parts)
