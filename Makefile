@@ -36,6 +36,9 @@ format: $(READY) ## Format the sources and mend what ruff can mend
 bench: $(READY)  ## Throughput and latency, as a table and in docs/performance.md
 	$(BIN)/python -m bench $(ARGS)
 
+bench-kafka: $(READY)  ## The same beside Apache Kafka, interleaved (needs Java and Maven)
+	$(BIN)/python -m bench --kafka $(ARGS)
+
 interop: $(READY) ## Kafka's own Java tools against a real server; needs Java 17 and Maven
 	@for tool in java mvn; do command -v $$tool >/dev/null || { echo "make interop needs '$$tool': install Java 17 and Maven first." >&2; exit 2; }; done
 	$(BIN)/python -m pytest tests/interop $(ARGS)
