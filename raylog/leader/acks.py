@@ -17,6 +17,7 @@ from kio.static.protocol import Payload
 
 from raylog.leader.call import Call
 from raylog.leader.hosted import HostedPartition
+from raylog.leader.metrics import LeaderMetrics
 from raylog.model.clock import Clock
 from raylog.model.ids import Lsn
 
@@ -42,14 +43,19 @@ class _Appended(NamedTuple):
     lsn: Lsn
     hosted: HostedPartition
     end_offset: int
+    size_bytes: int
+    at: float
 
 
 class Acks:
     """Everything between an append and its answer."""
 
-    def __init__(self, clock: Clock, advance: Callable[[HostedPartition, int], None]) -> None:
-        """``advance`` moves a partition's high watermark and wakes its readers."""
+    def __init__(
+        self, clock: Clock, metrics: LeaderMetrics, advance: Callable[[HostedPartition, int, int], None]
+    ) -> None:
+        """``advance`` moves a partition's high watermark to an offset, by so many bytes."""
         self._clock = clock
+        self._metrics = metrics
         self._advance = advance
         self._appended: deque[_Appended] = deque()
         self._answers: deque[_Answer] = deque()
@@ -57,17 +63,15 @@ class Acks:
         self._sweep: asyncio.TimerHandle | None = None
         self._is_stopped = False
         self.durable_lsn = Lsn(0)
-        self.oldest_wait_s = 0.0
-        """How long the oldest entry of the last group waited, for the metrics."""
 
     @property
     def waiting(self) -> int:
         """Answers not given yet."""
         return len(self._answers)
 
-    def appended(self, lsn: Lsn, hosted: HostedPartition, end_offset: int) -> None:
+    def appended(self, lsn: Lsn, hosted: HostedPartition, end_offset: int, size_bytes: int) -> None:
         """A partition ends at ``end_offset`` with the entry ``lsn``."""
-        self._appended.append(_Appended(lsn, hosted, end_offset))
+        self._appended.append(_Appended(lsn, hosted, end_offset, size_bytes, self._clock.monotonic()))
 
     def answer(
         self, lsn: Lsn, call: Call, response: Payload, timeout_s: float, timed_out: Callable[[Call], Payload]
@@ -95,9 +99,14 @@ class Acks:
             return
         self.durable_lsn = lsn
         appended, answers, waiters = self._appended, self._answers, self._waiters
+        now = self._clock.monotonic()
+        if appended:
+            self._metrics.wal_seconds.observe(now - appended[0].at)
+        group_bytes = 0
         while appended and appended[0].lsn <= lsn:
-            _, hosted, end_offset = appended.popleft()
-            self._advance(hosted, end_offset)
+            _, hosted, end_offset, size_bytes, _ = appended.popleft()
+            self._advance(hosted, end_offset, size_bytes)
+            group_bytes += size_bytes
         while waiters and waiters[0][0] <= lsn:
             _, future, result = waiters.popleft()
             if not future.done():
@@ -106,6 +115,8 @@ class Acks:
             answer = answers.popleft()
             if answer.call is not None:
                 answer.call.answer(answer.response)
+        self._metrics.wal_group_bytes.observe(group_bytes)
+        self._metrics.acknowledge_seconds.observe(self._clock.monotonic() - now)
 
     def stop(self, error: Exception) -> None:
         """Nothing is acknowledged any more, whatever becomes durable."""

@@ -17,17 +17,27 @@ class Answering(Protocol):
         """Send the response of a request. A connection that is gone takes it and does nothing."""
         ...
 
+    def hold_reading(self) -> None:
+        """Read no further request of this connection until ``release_reading``; may be nested."""
+        ...
+
+    def release_reading(self) -> None: ...
+
 
 class Call:
     """One request: ``leader`` is all that a handler may touch, ``request`` the decoded entity."""
 
-    __slots__ = ("connection", "head", "leader", "request")
+    __slots__ = ("connection", "head", "leader", "request", "size_bytes")
 
-    def __init__(self, leader: "LeaderContext", connection: Answering, head: RequestHead, request: Any) -> None:
+    def __init__(
+        self, leader: "LeaderContext", connection: Answering, head: RequestHead, request: Any, size_bytes: int
+    ) -> None:
         self.leader = leader
         self.connection = connection
         self.head = head
         self.request = request
+        self.size_bytes = size_bytes
+        """Of the request's frame."""
 
     def answer(self, response: Payload, *, has_plan: bool = False) -> None:
         """Give an answer that the handler did not return. ``has_plan``: records of it are a read plan for the gateway."""

@@ -90,6 +90,10 @@ class Flusher:
                 if not event_waiter.done():
                     event_waiter.set_exception(error)
 
+    async def join(self) -> None:
+        """After ``stop``: wait until nothing of it runs any more."""
+        await asyncio.gather(*(task for task, _ in self._slots), return_exceptions=True)
+
     def _is_urgent(self) -> bool:
         return self._is_flushing or self._buffer.has_events or self._buffer.size_bytes >= self._policy.max_bytes
 
@@ -137,21 +141,20 @@ class Flusher:
         return await append
 
     def _slot_done(self, _: asyncio.Task[int]) -> None:
-        while self._slots and self._slots[0][0].done() and not self._is_stopped:
-            task, cut = self._slots[0]
-            if task.cancelled():
-                return
-            error = task.exception()
-            if error is not None:
-                self._on_fatal(error if isinstance(error, Exception) else RuntimeError(repr(error)))
-                return
-            self._slots.popleft()
-            self._on_flushed(task.result(), cut)
-            for waiter in cut.waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+        try:
+            while self._slots and self._slots[0][0].done() and not self._is_stopped:
+                task, cut = self._slots[0]
+                slot = task.result()
+                self._slots.popleft()
+                self._on_flushed(slot, cut)
+                for waiter in cut.waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
+        except Exception as error:  # noqa: BLE001 (fenced, a broken store, a broken invariant: the leader ends with it)
+            self._on_fatal(error)
+            return
         if not self._is_stopped:
-            self.poke()
+            self._tick()
 
     def _settle_idle(self) -> None:
         if self._buffer.is_empty() and not self._slots and not self._is_stopped:

@@ -1,18 +1,39 @@
 """The partitions that a leader leads, by id and by name, and who wants to know when one comes or goes."""
 
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from raylog.leader.tail_cache import PartitionTail
 from raylog.model.ids import TopicId, TopicPartition
+from raylog.model.topic_config import effective
+from raylog.partition.config import PartitionConfig, partition_config
+from raylog.partition.partition import Partition
+
+_EXPIRATION = "producer.id.expiration.ms"
+_EXPIRATION_MS_DEFAULT = PartitionConfig().producer_id_expiration_ms
 
 
 class HostedPartition:
-    """One led partition: its state machine and what the shell keeps beside it."""
+    """One led partition: its state machine, and what the shell keeps beside it."""
 
-    __slots__ = ("configs", "partition", "topic_name")
+    __slots__ = ("configs", "core", "epoch_base", "is_serving", "tail")
 
-    partition: TopicPartition
-    topic_name: str
-    configs: dict[str, str]
+    def __init__(self, core: Partition, tail: PartitionTail, *, epoch_base: int, configs: Mapping[str, str]) -> None:
+        self.core = core
+        self.tail = tail
+        self.epoch_base = epoch_base
+        self.configs = dict(configs)
+        """The topic's own settings."""
+        self.is_serving = True
+        """False once it is being released: nothing is appended or read any more, what was appended is settled."""
+
+    @property
+    def partition(self) -> TopicPartition:
+        return self.core.partition
+
+    @property
+    def topic_name(self) -> str:
+        return self.core.topic_name
 
 
 class PartitionObserver(Protocol):
@@ -28,10 +49,69 @@ class PartitionObserver(Protocol):
 
 
 class HostedPartitions:
-    def get(self, partition: TopicPartition) -> HostedPartition | None: ...
+    """Every partition that the leader log has adopted and not released."""
 
-    def topic_id(self, topic_name: str) -> TopicId | None: ...
+    def __init__(self) -> None:
+        self._all: dict[TopicPartition, HostedPartition] = {}
+        self._by_name: dict[tuple[str, int], HostedPartition] = {}
+        self._observers: list[PartitionObserver] = []
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[HostedPartition]:
+        """Those being released included."""
+        return iter(self._all.values())
+
+    def __contains__(self, partition: TopicPartition) -> bool:
+        return partition in self._all
+
+    def get(self, partition: TopicPartition) -> HostedPartition | None:
+        """The partition, if it serves."""
+        hosted = self._all.get(partition)
+        return hosted if hosted is not None and hosted.is_serving else None
+
+    def find(self, topic: str | TopicId, number: int) -> HostedPartition | None:
+        """The partition of a topic by name or id, if it serves."""
+        if isinstance(topic, str):
+            return self._by_name.get((topic, number))
+        return self.get(TopicPartition(topic, number))
+
+    def settling(self, partition: TopicPartition) -> HostedPartition | None:
+        """The partition, also while it is being released."""
+        return self._all.get(partition)
+
+    def add(self, hosted: HostedPartition) -> None:
+        """It serves from now on."""
+        self._all[hosted.partition] = hosted
+        self._by_name[hosted.topic_name, hosted.partition.partition] = hosted
+        for observer in self._observers:
+            observer.partition_opened(hosted)
+
+    def stop_serving(self, hosted: HostedPartition) -> None:
+        """It is being released, or the leader closes."""
+        if not hosted.is_serving:
+            return
+        hosted.is_serving = False
+        name = (hosted.topic_name, hosted.partition.partition)
+        if self._by_name.get(name) is hosted:
+            del self._by_name[name]
+        for observer in self._observers:
+            observer.partition_closed(hosted)
+
+    def remove(self, hosted: HostedPartition) -> None:
+        """Its release is durable."""
+        del self._all[hosted.partition]
 
     def observe(self, observer: PartitionObserver) -> None:
         """Tell it of the partitions that serve already, and of each that comes or goes."""
-        ...
+        self._observers.append(observer)
+        for hosted in self._all.values():
+            if hosted.is_serving:
+                observer.partition_opened(hosted)
+
+
+def config_of(configs: Mapping[str, str], broker_configs: Mapping[str, str]) -> PartitionConfig:
+    """What a partition looks at, from a topic's own settings and the cluster's. Raises InvalidError for an impossible value."""
+    expiration_ms = broker_configs.get(_EXPIRATION, _EXPIRATION_MS_DEFAULT)
+    return partition_config(effective(configs, broker_configs), producer_id_expiration_ms=int(expiration_ms))

@@ -1,24 +1,51 @@
-"""A leader: one WAL, one leader log, many partitions. This module composes the parts and runs their life; the parts do the work."""
+"""A leader: one WAL, one leader log, many partitions. Composes the parts and runs their life; the parts do the work."""
 
 import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from random import Random
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from raylog.model.limits import Limits
+from raylog.leader.acks import Acks
+from raylog.leader.admission import Admission
+from raylog.leader.append import Appender
+from raylog.leader.assignments import AssignmentFollower
+from raylog.leader.batch_reader import BatchReader
+from raylog.leader.checkpoints import Checkpoints
+from raylog.leader.context import LeaderContext
+from raylog.leader.coordinator import GroupCoordinators
+from raylog.leader.fetch import Fetcher
+from raylog.leader.flusher import Flusher
+from raylog.leader.hosted import HostedPartition, HostedPartitions
+from raylog.leader.housekeeping import Housekeeping
+from raylog.leader.internal_log import LeaderInternalLog
+from raylog.leader.listener import Listener
+from raylog.leader.log_start import LogStarts
+from raylog.leader.metrics import LeaderMetrics
+from raylog.leader.recovery import Recovered, recover
+from raylog.leader.registry import served_apis
+from raylog.leader.settling import Settling
+from raylog.leader.tail_cache import TailCache
+from raylog.leader.write_buffer import WriteBuffer
 from raylog.model.admin import ControllerClient
-from raylog.model.clock import Clock
+from raylog.model.clock import Clock, Random
+from raylog.model.errors import FencedError, InvalidError, RaylogError, StaleRouteError
 from raylog.model.ids import LeaderId
+from raylog.model.limits import Limits
+from raylog.model.logs import fields, role_logger
+from raylog.model.routing import LeaderEndpoint
+from raylog.storage.fenced_log import FencedLog
 from raylog.storage.object_store import ObjectStore
 from raylog.storage.wal import Wal
+
+_FLUSH_ON_CLOSE_S_MAX = 20.0
+"""When closing, the bucket has so long to take what is not in a slot yet; a file WAL keeps the rest."""
 
 
 class Leader:
     """``start`` returns when it serves; ``closed`` resolves when it serves no more."""
-
-    closed: asyncio.Future[None]
-    """None after ``close``; FencedError, or the WAL's I/O error, when it had to stop: its process is to exit then."""
 
     def __init__(
         self,
@@ -35,15 +62,285 @@ class Leader:
         registry: CollectorRegistry,
         tcp_host: str = "127.0.0.1",
     ) -> None:
-        """``run_dir`` is where the unix socket goes (``leader-<id>.sock``); the TCP listener takes a free port of ``tcp_host``."""
+        """To be made on its event loop. ``run_dir`` gets the unix socket; TCP takes a free port of ``tcp_host``."""
+        self._leader_id = leader_id
+        self._node_id = node_id
+        self._store = store
+        self._wal = wal
+        self._controller = controller
+        self._clock = clock
+        self._rng = rng
+        self._limits = limits
+        self._run_dir = run_dir
+        self._tcp_host = tcp_host
+        self._metrics = LeaderMetrics(registry, leader_id)
+        self._log = role_logger("leader", leader=leader_id, node=node_id)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._parts: _Parts | None = None
+        self._is_closing = False
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """None after ``close``; FencedError, or the WAL's I/O error, when it had to stop: its process is to exit then."""
 
     async def start(self) -> None:
-        """Recover, listen, register. Raises FencedError, or RetryError when the WAL is not reachable from here."""
+        """Recover, listen, register. Waits for bucket, WAL and controller; raises FencedError, CorruptError."""
+        recovered = await recover(
+            leader_id=self._leader_id,
+            store=self._store,
+            wal=self._wal,
+            clock=self._clock,
+            rng=self._rng,
+            limits=self._limits.log,
+            logger=self._log,
+        )
+        parts = self._parts = self._compose(recovered)
+        self._wal.start(parts.settling.durable, self.fail)
+        parts.flusher.poke()
+        context = parts.context
+        context.partitions.observe(context.coordinators)
+        unix_path = self._run_dir / f"leader-{self._leader_id}.sock"
+        port = await parts.listener.start(unix_path, self._tcp_host)
+        endpoint = LeaderEndpoint(
+            leader_id=self._leader_id,
+            log_epoch=recovered.log.epoch,
+            node_id=self._node_id,
+            unix_path=str(unix_path),
+            host=self._tcp_host,
+            port=port,
+        )
+        self._own(context.coordinators.run())
+        self._own(parts.checkpoints.run())
+        self._own(parts.housekeeping.run())
+        registered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._own(self._follow_assignments(parts, endpoint, registered))
+        await asyncio.wait((registered, self.closed), return_when=asyncio.FIRST_COMPLETED)
+        if self.closed.done():
+            self.closed.result()
 
     async def run_until_fenced(self) -> None:
-        """``start``, then wait for ``closed``."""
-        await self.start()
-        await self.closed
+        """``start``, then wait for ``closed``; whatever ends it, everything is given back."""
+        try:
+            await self.start()
+            await asyncio.shield(self.closed)
+        finally:
+            await self.close()
+
+    def fail(self, error: Exception) -> None:
+        """Stop at once: nothing more is answered on any connection. The first error is the one that ``closed`` gives."""
+        if self.closed.done():
+            return
+        if isinstance(error, FencedError):
+            self._log.error("this leader was fenced, it stops", extra=fields(error=error))
+        else:
+            self._log.error("this leader cannot go on, it stops", exc_info=error, extra=fields(error=error))
+        if self._parts is not None:
+            self._parts.stop(error)
+        self.closed.set_exception(error)
+        # Whoever runs the leader awaits it; until then an error that nobody has asked for yet is no news.
+        self.closed.exception()
 
     async def close(self) -> None:
         """Stop serving, flush to the bucket, close the WAL. Idempotent."""
+        if self._is_closing:
+            await asyncio.wait((self.closed,))
+            return
+        self._is_closing = True
+        parts = self._parts
+        if parts is not None and not self.closed.done():
+            await self._settle(parts)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if parts is not None:
+            await parts.listener.close()
+            parts.stop(StaleRouteError("The leader is closed."))
+            await parts.flusher.join()
+            await self._wal.close()
+            await self._close_log(parts)
+            parts.housekeeping.publish()
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    async def _settle(self, parts: "_Parts") -> None:
+        """Give what was appended its answers, and the bucket its batches."""
+        parts.listener.stop_reading()
+        for hosted in list(parts.context.partitions):
+            parts.context.partitions.stop_serving(hosted)
+        try:
+            async with asyncio.timeout(_FLUSH_ON_CLOSE_S_MAX):
+                await parts.flusher.flush()
+        except TimeoutError:
+            self._log.warning("the bucket did not take the last batches in time; what the WAL has is recovered later")
+        except RaylogError as error:
+            self.fail(error)
+
+    async def _close_log(self, parts: "_Parts") -> None:
+        try:
+            async with asyncio.timeout(0 if self.closed.done() else _FLUSH_ON_CLOSE_S_MAX):
+                await parts.log.close()
+        except TimeoutError:
+            self._log.warning("slots of the leader log were still under way when it was closed")
+
+    async def _follow_assignments(
+        self, parts: "_Parts", endpoint: LeaderEndpoint, registered: asyncio.Future[None]
+    ) -> None:
+        context = parts.context
+        follower = AssignmentFollower(
+            endpoint=endpoint,
+            controller=self._controller,
+            partitions=context.partitions,
+            buffer=parts.buffer,
+            flusher=parts.flusher,
+            cache=parts.cache,
+            clock=self._clock,
+            rng=self._rng,
+            limits=context.limits,
+            logger=self._log,
+            on_broker_configs=self._configure_coordinators,
+            on_released=context.fetcher.failed,
+        )
+        version = await follower.register()
+        registered.set_result(None)
+        await follower.run(version)
+
+    def _configure_coordinators(self, broker_configs: Mapping[str, str]) -> None:
+        assert self._parts is not None
+        try:
+            self._parts.context.coordinators.configure(broker_configs)
+        except InvalidError as error:
+            self._log.error("the broker's group settings are not understood", extra=fields(error=error))
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a part of the leader's life; what ends it with an error ends the leader."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._part_ended)
+
+    def _part_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+
+    def _compose(self, recovered: Recovered) -> "_Parts":
+        limits = self._limits.leader
+        clock, metrics, log = self._clock, self._metrics, recovered.log
+        partitions = HostedPartitions()
+        cache = TailCache(limits.tail_cache_bytes)
+        buffer = WriteBuffer(limits.plan_run_bytes_max)
+        fetcher = Fetcher(partitions, clock, limits, metrics)
+        settling = Settling(
+            leader_id=self._leader_id,
+            partitions=partitions,
+            fetcher=fetcher,
+            cache=cache,
+            wal=self._wal,
+            metrics=metrics,
+        )
+        acks = Acks(clock, metrics, settling.advance)
+        flusher = Flusher(
+            log=log,
+            buffer=buffer,
+            policy=self._wal.flush_policy,
+            clock=clock,
+            on_flushed=settling.flushed,
+            on_fatal=self.fail,
+        )
+        appender = Appender(
+            wal=self._wal,
+            buffer=buffer,
+            cache=cache,
+            acks=acks,
+            flusher=flusher,
+            clock=clock,
+            metrics=metrics,
+            unflushed_bytes_max=limits.unflushed_bytes_max,
+        )
+        admission = Admission(appender, clock, metrics)
+        log_starts = LogStarts(buffer, flusher)
+        checkpoints = Checkpoints(
+            leader_id=self._leader_id,
+            log=log,
+            partitions=partitions,
+            clock=clock,
+            limits=limits,
+            logger=self._log,
+            replayed_slots=recovered.slots,
+        )
+        settling.bind(acks=acks, appender=appender, admission=admission, log_starts=log_starts, checkpoints=checkpoints)
+        reader = BatchReader(self._store)
+        internal_log = LeaderInternalLog(
+            partitions=partitions, appender=appender, acks=acks, reader=reader, log_starts=log_starts
+        )
+        context = LeaderContext(
+            leader_id=self._leader_id,
+            store_url=self._store.url,
+            clock=clock,
+            limits=limits,
+            log=self._log,
+            metrics=metrics,
+            partitions=partitions,
+            appender=appender,
+            acks=acks,
+            admission=admission,
+            fetcher=fetcher,
+            reader=reader,
+            log_starts=log_starts,
+            internal_log=internal_log,
+            coordinators=GroupCoordinators(
+                log=internal_log, controller=self._controller, clock=clock, rng=self._rng, logger=self._log
+            ),
+            fail=self.fail,
+        )
+        housekeeping = Housekeeping(
+            clock=clock, metrics=metrics, partitions=partitions, appender=appender, admission=admission, cache=cache
+        )
+        _host(recovered, partitions, cache, appender)
+        return _Parts(
+            log=log,
+            buffer=buffer,
+            cache=cache,
+            flusher=flusher,
+            settling=settling,
+            checkpoints=checkpoints,
+            housekeeping=housekeeping,
+            context=context,
+            listener=Listener(context, served_apis()),
+        )
+
+
+def _host(recovered: Recovered, partitions: HostedPartitions, cache: TailCache, appender: Appender) -> None:
+    """Recovered partitions serve again, with what only the WAL had as their unflushed tail."""
+    for led in recovered.partitions.values():
+        tail = cache.open(led.core.flushed_end_offset)
+        partitions.add(HostedPartition(led.core, tail, epoch_base=led.epoch_base, configs=led.configs))
+    for partition, batches in recovered.tail:
+        hosted = partitions.get(partition)
+        assert hosted is not None, partition
+        appender.recovered(hosted, batches)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What is there once the log is open."""
+
+    log: FencedLog
+    buffer: WriteBuffer
+    cache: TailCache
+    flusher: Flusher
+    settling: Settling
+    checkpoints: Checkpoints
+    housekeeping: Housekeeping
+    context: LeaderContext
+    listener: Listener
+
+    def stop(self, error: Exception) -> None:
+        """Nothing is answered, settled or cut any more. Idempotent."""
+        context = self.context
+        context.is_stopped = True
+        self.settling.stop()
+        context.internal_log.stop(error)
+        context.acks.stop(error)
+        context.admission.stop()
+        context.fetcher.stop()
+        self.flusher.stop(error)
+        context.coordinators.close()
+        self.listener.abort()

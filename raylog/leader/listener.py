@@ -17,7 +17,7 @@ from kio.static.protocol import Payload
 from raylog.leader.call import Call
 from raylog.leader.registry import LeaderApi
 from raylog.model.errors import FencedError, InvalidError
-from raylog.model.logs import RoleLogger, fields
+from raylog.model.logs import fields
 from raylog.protocol.framing import FrameProtocol
 from raylog.protocol.wire import RequestHead, api_name, decode_request, encode_response
 
@@ -69,7 +69,7 @@ class LeaderConnection(FrameProtocol):
             self.close()
             return
         self._metrics.request(head.api_key, len(frame))
-        call = Call(self._leader, self, head, request)
+        call = Call(self._leader, self, head, request, len(frame))
         if api.is_async:
             task = asyncio.get_running_loop().create_task(self._run(api, call))
             self._tasks.add(task)
@@ -125,7 +125,9 @@ class LeaderConnection(FrameProtocol):
                 self.answer(call.head, response)
 
     def _failed(self, head: RequestHead, error: Exception) -> None:
-        if not isinstance(error, FencedError):
+        if isinstance(error, AssertionError):
+            self._leader.fail(error)
+        elif not isinstance(error, FencedError):
             self._leader.log.error(
                 "a request could not be served, its connection is closed",
                 exc_info=error,
@@ -147,14 +149,11 @@ class Listener:
         self.apis = apis
         self.connections: set[LeaderConnection] = set()
         self._servers: list[asyncio.AbstractServer] = []
-        self._unix_path: Path | None = None
 
     async def start(self, unix_path: Path, tcp_host: str) -> int:
         """Listen; returns the TCP port. A socket file that an earlier process left is replaced."""
         loop = asyncio.get_running_loop()
-        unix_path.parent.mkdir(parents=True, exist_ok=True)
-        unix_path.unlink(missing_ok=True)
-        self._unix_path = unix_path
+        _clear(unix_path)
         self._servers.append(await loop.create_unix_server(lambda: LeaderConnection(self), str(unix_path)))
         tcp = await loop.create_server(lambda: LeaderConnection(self), tcp_host, 0)
         self._servers.append(tcp)
@@ -167,11 +166,22 @@ class Listener:
         for connection in list(self.connections):
             connection.abort()
 
-    async def close(self) -> None:
-        """Take no more connections or requests, send what is answered, close."""
+    def stop_reading(self) -> None:
+        """Take no more connections and no more requests."""
         for server in self._servers:
             server.close()
+        for connection in self.connections:
+            connection.hold_reading()
+
+    async def close(self) -> None:
+        """Send what is answered, then close."""
+        self.stop_reading()
         for connection in list(self.connections):
             connection.close()
             await connection.finished()
         self._servers.clear()
+
+
+def _clear(unix_path: Path) -> None:
+    unix_path.parent.mkdir(parents=True, exist_ok=True)
+    unix_path.unlink(missing_ok=True)

@@ -37,9 +37,13 @@ class LeaderMetrics:
         self._sums: list[Sum] = []
         self._requests = self._counters("requests", "Requests by API.", "api")
         self._request_bytes = self._counters("request_bytes", "Bytes of requests by API.", "api")
-        self._errors = self._counters("errors", "Partitions answered with an error, by Kafka's name for it.", "api", "error")
+        self._errors = self._counters(
+            "errors", "Partitions answered with an error, by Kafka's name for it.", "api", "error"
+        )
         stages = "Produce by stage, the oldest of each group: queue (held back), wal (until durable), acknowledge (answering)."
-        stage = Histogram("raylog_leader_produce_seconds", stages, ["leader", "stage"], buckets=_SECONDS, registry=registry)
+        stage = Histogram(
+            "raylog_leader_produce_seconds", stages, ["leader", "stage"], buckets=_SECONDS, registry=registry
+        )
         self.queue_seconds = stage.labels(self._leader, "queue")
         self.wal_seconds = stage.labels(self._leader, "wal")
         self.acknowledge_seconds = stage.labels(self._leader, "acknowledge")

@@ -15,7 +15,7 @@ _COMPACT_AT = 256
 
 
 class PartitionTail:
-    """The cached batches of one partition, in parallel lists (a tuple per batch would cost the garbage collector more than us)."""
+    """The cached batches of one partition, in parallel lists: a tuple per batch would be one more thing to collect."""
 
     __slots__ = ("_head", "_last_offsets", "_parts", "_sizes", "end_offset", "is_open", "start_offset", "unpinned_end")
 
@@ -31,16 +31,18 @@ class PartitionTail:
         self._sizes: list[int] = []
         self._parts: list[tuple[Buffer, ...]] = []
 
-    def read(self, offset: int, limit_offset: int, max_bytes: int) -> tuple[list[Buffer], int, int]:
-        """Whole batches from the one that holds ``offset`` (>= start_offset) to below ``limit_offset``: parts, their size, and the
-        offset after them. As many as fit ``max_bytes``, and the first one in any case."""
+    def read(
+        self, offset: int, limit_offset: int, max_bytes: int, at_least_one: bool = True
+    ) -> tuple[list[Buffer], int, int]:
+        """Whole batches from the one that holds ``offset`` (>= start_offset) to below ``limit_offset``: parts, their size, and
+        the offset after them. As many as fit ``max_bytes``, with ``at_least_one`` the first in any case."""
         last_offsets, sizes = self._last_offsets, self._sizes
         position = bisect_left(last_offsets, offset, self._head)
         parts: list[Buffer] = []
         total = 0
         while position < len(last_offsets):
             size = sizes[position]
-            if last_offsets[position] >= limit_offset or (total and total + size > max_bytes):
+            if last_offsets[position] >= limit_offset or (total + size > max_bytes and (total or not at_least_one)):
                 break
             parts.extend(self._parts[position])
             total += size
@@ -59,6 +61,11 @@ class PartitionTail:
             total += sizes[position]
             position += 1
         return total
+
+    @property
+    def pinned_bytes(self) -> int:
+        """Of the batches that are in no slot yet."""
+        return sum(self._sizes[bisect_left(self._last_offsets, self.unpinned_end, self._head) :])
 
     def validate(self) -> None:
         """Assert what holds between calls."""

@@ -7,6 +7,7 @@ Order: entries have rising LSNs over all partitions; a cut takes everything up t
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from raylog.model.buffers import Buffer
 from raylog.model.ids import LeaderEpoch, Lsn, ProducerId, TopicPartition
@@ -19,6 +20,13 @@ PRODUCER_BATCHES_KEPT = 5
 """Batches of a producer that duplicates are looked for in (Kafka's five in flight)."""
 
 
+class SlotRows(NamedTuple):
+    """What a slot's meta says of one partition."""
+
+    rows: list[IndexRow]
+    producers: list[ProducerRow]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
     """One slot to write, and what to settle when it is durable."""
@@ -28,8 +36,8 @@ class Cut:
     body_bytes: int
     last_lsn: Lsn
     """Of the last entry in this slot or a slot before it."""
-    end_offsets: dict[TopicPartition, int]
-    """For each partition with batches in this slot, the offset after them."""
+    partitions: dict[TopicPartition, SlotRows]
+    """The partitions with batches in this slot."""
     waiters: list[asyncio.Future[None]]
     """Who waits for the slot's events."""
 
@@ -88,71 +96,97 @@ class _PartitionRuns:
             kept.append(batch)
 
 
+class _Segment:
+    """What one slot will hold."""
+
+    __slots__ = ("events", "last_lsn", "partitions", "size_bytes", "waiters")
+
+    def __init__(self) -> None:
+        self.partitions: dict[TopicPartition, _PartitionRuns] = {}
+        self.events: list[SlotEvent] = []
+        self.waiters: list[asyncio.Future[None]] = []
+        self.size_bytes = 0
+        self.last_lsn = Lsn(0)
+
+
 class WriteBuffer:
     """Filled by the append path, emptied by the flusher."""
 
     def __init__(self, run_bytes_max: int) -> None:
         self._run_bytes_max = run_bytes_max
-        self._partitions: dict[TopicPartition, _PartitionRuns] = {}
-        self._events: list[SlotEvent] = []
-        self._waiters: list[asyncio.Future[None]] = []
+        self._sealed: deque[_Segment] = deque()
+        """Batches that came before an event, and so have to lie in an earlier slot."""
+        self._current = _Segment()
+        self._last_lsn = Lsn(0)
         self.size_bytes = 0
         """Bytes of batches since the last cut."""
-        self.last_lsn = Lsn(0)
-
-    @property
-    def has_events(self) -> bool:
-        return bool(self._events)
+        self.has_events = False
+        """An event waits to be cut."""
 
     def is_empty(self) -> bool:
-        return not self._partitions and not self._events
-
-    def holds(self, partition: TopicPartition) -> bool:
-        """Whether batches of the partition wait for the next cut."""
-        return partition in self._partitions
+        return not self._sealed and not self._current.partitions and not self._current.events
 
     def add(self, lsn: Lsn, partition: TopicPartition, batches: tuple[PlacedBatch, ...]) -> None:
         """Batches with their offsets assigned; a partition's batches come in offset order."""
-        held = self._partitions.get(partition)
+        current = self._current
+        held = current.partitions.get(partition)
         if held is None:
-            held = self._partitions[partition] = _PartitionRuns()
+            held = current.partitions[partition] = _PartitionRuns()
+        size_bytes = 0
         for batch in batches:
             held.add(batch, self._run_bytes_max)
-            self.size_bytes += batch.size_bytes
-        self.last_lsn = lsn
+            size_bytes += batch.size_bytes
+        self.size_bytes += size_bytes
+        current.size_bytes += size_bytes
+        current.last_lsn = self._last_lsn = lsn
 
     def add_event(self, event: SlotEvent) -> asyncio.Future[None]:
-        """An event for the next cut; the future is done when its slot is durable. Events take effect before the slot's batches."""
+        """Something that happens after all that was added so far; the future is done when it is durable.
+
+        A slot's events take effect before its batches, so batches that are here already go into a slot of their own first.
+        """
+        if self._current.partitions:
+            self._seal()
         waiter = asyncio.get_running_loop().create_future()
-        self._events.append(event)
-        self._waiters.append(waiter)
+        self._current.events.append(event)
+        self._current.waiters.append(waiter)
+        self.has_events = True
         return waiter
 
     def cut(self) -> Cut:
-        """Take everything out as one slot."""
+        """Take the next slot's content out."""
+        if not self._sealed:
+            self._seal()
+        segment = self._sealed.popleft()
+        self.size_bytes -= segment.size_bytes
+        self.has_events = bool(self._sealed or self._current.events)
         index: list[IndexRow] = []
         producers: list[ProducerRow] = []
         body: list[Buffer] = []
-        end_offsets: dict[TopicPartition, int] = {}
+        partitions: dict[TopicPartition, SlotRows] = {}
         start = RECORD_BYTES
-        for partition, held in self._partitions.items():
-            index.extend(_index_row(partition, run, start) for run in held.runs)
-            for batches in held.producers.values():
-                producers.extend(_producer_row(partition, batch) for batch in batches)
+        for partition, held in segment.partitions.items():
+            rows = [_index_row(partition, run, start) for run in held.runs]
+            batches = [_producer_row(partition, batch) for kept in held.producers.values() for batch in kept]
+            partitions[partition] = SlotRows(rows, batches)
+            index.extend(rows)
+            producers.extend(batches)
             body.extend(held.parts)
-            end_offsets[partition] = held.runs[-1].last_offset + 1
             start += held.size_bytes
-        cut = Cut(
+        return Cut(
             body=body,
-            meta=SlotMeta(index=index, producers=producers, events=self._events),
-            body_bytes=self.size_bytes,
-            last_lsn=self.last_lsn,
-            end_offsets=end_offsets,
-            waiters=self._waiters,
+            meta=SlotMeta(index=index, producers=producers, events=segment.events),
+            body_bytes=segment.size_bytes,
+            last_lsn=segment.last_lsn,
+            partitions=partitions,
+            waiters=segment.waiters,
         )
-        self._partitions, self._events, self._waiters = {}, [], []
-        self.size_bytes = 0
-        return cut
+
+    def _seal(self) -> None:
+        if not self._current.last_lsn:
+            self._current.last_lsn = self._last_lsn
+        self._sealed.append(self._current)
+        self._current = _Segment()
 
 
 def _index_row(partition: TopicPartition, run: _Run, start: int) -> IndexRow:

@@ -1,0 +1,86 @@
+"""The append path: from checked batches to the WAL, the write buffer and the tail cache in one synchronous step.
+
+What is appended is not shown or acknowledged here; ``acks`` does both once the WAL says that it is durable.
+"""
+
+from collections.abc import Sequence
+
+from raylog.leader.acks import Acks
+from raylog.leader.flusher import Flusher
+from raylog.leader.hosted import HostedPartition
+from raylog.leader.metrics import LeaderMetrics
+from raylog.leader.tail_cache import TailCache
+from raylog.leader.write_buffer import WriteBuffer
+from raylog.model.buffers import Buffer
+from raylog.model.clock import Clock
+from raylog.model.ids import Lsn
+from raylog.partition.outcomes import Appended, AppendOutcome, PlacedBatch
+from raylog.protocol.batch import BatchHeader
+from raylog.storage.wal import Wal, WalEntry
+
+
+class Appender:
+    """Gives LSNs. ``unflushed_bytes``: appended and not yet in a durable slot."""
+
+    def __init__(
+        self,
+        *,
+        wal: Wal,
+        buffer: WriteBuffer,
+        cache: TailCache,
+        acks: Acks,
+        flusher: Flusher,
+        clock: Clock,
+        metrics: LeaderMetrics,
+        unflushed_bytes_max: int,
+    ) -> None:
+        self._wal = wal
+        self._buffer = buffer
+        self._cache = cache
+        self._acks = acks
+        self._flusher = flusher
+        self._clock = clock
+        self._metrics = metrics
+        self._unflushed_bytes_max = unflushed_bytes_max
+        self.unflushed_bytes = 0
+        self.last_lsn = Lsn(0)
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether that much may be appended now; when nothing is unflushed, always."""
+        if self.unflushed_bytes and self.unflushed_bytes + size_bytes > self._unflushed_bytes_max:
+            return False
+        return self._wal.has_room(size_bytes)
+
+    def append(
+        self, hosted: HostedPartition, records: Buffer, headers: Sequence[BatchHeader], *, from_client: bool = True
+    ) -> AppendOutcome:
+        """Append to a partition that serves. An answer waits for ``last_lsn`` as it is afterwards, whatever the outcome."""
+        outcome = hosted.core.append(records, headers, now_ms=self._clock.wall_ms(), from_client=from_client)
+        if type(outcome) is Appended:
+            batches = outcome.batches
+            parts = batches[0].parts if len(batches) == 1 else _all_parts(batches)
+            lsn = self.last_lsn = Lsn(self.last_lsn + 1)
+            self._wal.append(WalEntry(lsn, hosted.core.partition, parts, outcome.size_bytes))
+            self._keep(lsn, hosted, batches, outcome.size_bytes)
+            self._acks.appended(lsn, hosted, outcome.last_offset + 1, outcome.size_bytes)
+            self._metrics.appended_bytes.add(outcome.size_bytes)
+            self._flusher.poke()
+        return outcome
+
+    def recovered(self, hosted: HostedPartition, batches: tuple[PlacedBatch, ...]) -> None:
+        """Batches that an earlier writer left in the WAL: durable already, but in no slot."""
+        self._keep(Lsn(0), hosted, batches, sum(batch.size_bytes for batch in batches))
+
+    def flushed(self, size_bytes: int) -> None:
+        """So much has got into a durable slot."""
+        self.unflushed_bytes -= size_bytes
+
+    def _keep(self, lsn: Lsn, hosted: HostedPartition, batches: tuple[PlacedBatch, ...], size_bytes: int) -> None:
+        self._buffer.add(lsn, hosted.core.partition, batches)
+        for batch in batches:
+            self._cache.append(hosted.tail, batch.last_offset, batch.parts, batch.size_bytes)
+        self.unflushed_bytes += size_bytes
+
+
+def _all_parts(batches: tuple[PlacedBatch, ...]) -> tuple[Buffer, ...]:
+    return tuple([part for batch in batches for part in batch.parts])

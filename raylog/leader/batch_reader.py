@@ -1,0 +1,78 @@
+"""Batches of a led partition for the leader's own use, from memory or from the bucket. Clients' fetches do not come here: they
+get read plans, so that catch-up readers cost the leader nothing."""
+
+from collections.abc import Sequence
+
+from raylog.leader.hosted import HostedPartition
+from raylog.model.buffers import Buffer
+from raylog.model.errors import CorruptError, NotFoundError
+from raylog.model.ids import LeaderId
+from raylog.partition.list_offsets import Chunk
+from raylog.partition.offset_index import SEGMENT, IndexEntry
+from raylog.protocol.batch import headers
+from raylog.storage.keys import leader_prefix, slot_key
+from raylog.storage.object_store import ObjectStore, Priority
+
+_ATTEMPTS = 3
+"""A row's object may be gone by the time it is read, when another has just taken its place in the index."""
+
+
+def object_key(entry: IndexEntry) -> str:
+    """The key of the object that an index row points into."""
+    assert entry.source != SEGMENT, entry
+    return slot_key(leader_prefix(LeaderId(entry.source)), entry.number)
+
+
+class BatchReader:
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    async def read(self, hosted: HostedPartition, offset: int, end_offset: int, max_bytes: int) -> Buffer:
+        """Whole batches from the one that holds ``offset`` on, below ``end_offset``, about ``max_bytes`` but at least one.
+
+        Raises RetryError, and CorruptError when the index points at what is not there.
+        """
+        for attempt in range(_ATTEMPTS):
+            if offset >= hosted.tail.start_offset:
+                parts, _, _ = hosted.tail.read(offset, end_offset, max_bytes)
+                return b"".join(parts)
+            rows = hosted.core.index.plan(offset, end_offset, max_bytes)
+            try:
+                return _between(b"".join([await self._read_row(row) for row in rows]), offset, end_offset)
+            except NotFoundError as error:
+                if attempt == _ATTEMPTS - 1:
+                    raise CorruptError(f"The index names an object that is not there: {error}") from error
+        raise AssertionError("the loop returns or raises")
+
+    async def read_chunks(self, hosted: HostedPartition, chunks: Sequence[Chunk]) -> list[Buffer]:
+        """The batches of each chunk, and perhaps some around it."""
+        return [
+            await self.read(
+                hosted, c.first_offset, c.last_offset + 1, max(c.entry.size_bytes if c.entry else _CHUNK_BYTES, 1)
+            )
+            for c in chunks
+        ]
+
+    async def _read_row(self, row: IndexEntry) -> bytes:
+        key = object_key(row)
+        data = await self._store.get(key, start=row.position, length=row.size_bytes, priority=Priority.CATCH_UP)
+        if len(data) != row.size_bytes:
+            raise CorruptError(f"The object {key} ends before the batches that the index names.")
+        return data
+
+
+_CHUNK_BYTES = 16 * 1024 * 1024
+"""Above any run of the tail, so that a chunk is read whole."""
+
+
+def _between(records: bytes, offset: int, end_offset: int) -> Buffer:
+    """Without the batches below ``offset`` and those from ``end_offset`` on."""
+    start = end = None
+    for header in headers(records):
+        if header.last_offset < offset:
+            continue
+        if header.base_offset >= end_offset:
+            break
+        start = header.position if start is None else start
+        end = header.end
+    return b"" if start is None else memoryview(records)[start:end]

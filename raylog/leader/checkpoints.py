@@ -1,0 +1,105 @@
+"""Writes checkpoints of the leader log now and then, so that a recovery replays little; then trims what nothing needs any more.
+
+The partitions are copied one after another with turns of the event loop between them, so each says as of which slot it is; the
+encoding runs in a thread. A failed checkpoint is tried again with the next slot: only recovery time depends on it.
+"""
+
+import asyncio
+
+from raylog.leader.checkpoint_format import encode_checkpoint
+from raylog.leader.hosted import HostedPartition, HostedPartitions
+from raylog.leader.log_state import LedSnapshot
+from raylog.model.clock import Clock
+from raylog.model.errors import RetryError
+from raylog.model.ids import LeaderId
+from raylog.model.limits import LeaderLimits
+from raylog.model.logs import RoleLogger, fields
+from raylog.storage.fenced_log import FencedLog
+
+_TURN_SECONDS = 0.002
+
+
+class Checkpoints:
+    def __init__(
+        self,
+        *,
+        leader_id: LeaderId,
+        log: FencedLog,
+        partitions: HostedPartitions,
+        clock: Clock,
+        limits: LeaderLimits,
+        logger: RoleLogger,
+        replayed_slots: int,
+    ) -> None:
+        """``replayed_slots`` since the last checkpoint count as written, so that frequent restarts make one, too."""
+        self._leader_id = leader_id
+        self._log = log
+        self._partitions = partitions
+        self._clock = clock
+        self._limits = limits
+        self._logger = logger
+        self._slots = replayed_slots
+        self._bytes = 0
+        self._settled_slot = log.open_slot
+        self._due = asyncio.Event()
+        self._wake_if_due()
+
+    def settled(self, slot: int, size_bytes: int) -> None:
+        """The slot is durable and applied to its partitions."""
+        self._settled_slot = slot
+        self._slots += 1
+        self._bytes += size_bytes
+        self._wake_if_due()
+
+    async def run(self) -> None:
+        """Write checkpoints as they fall due, for ever. Raises FencedError."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            self._slots = self._bytes = 0
+            try:
+                await self.write()
+            except RetryError as error:
+                self._logger.warning("a checkpoint could not be written, trying again", extra=fields(error=error))
+                self._slots = self._limits.checkpoint_slots
+
+    async def write(self) -> None:
+        """One checkpoint, and the trimming that it allows. Raises FencedError, RetryError."""
+        slot = self._settled_slot
+        snapshots = await self._copy()
+        state = await asyncio.get_running_loop().run_in_executor(None, encode_checkpoint, snapshots)
+        await self._log.write_checkpoint(slot, state)
+        await self._log.trim(min([slot, *(self._first_slot_needed(led) for led in snapshots)]))
+
+    async def _copy(self) -> list[LedSnapshot]:
+        snapshots = []
+        turn_began = self._clock.monotonic()
+        for hosted in list(self._partitions):
+            if hosted.partition not in self._partitions:
+                continue  # released meanwhile: the slots after this checkpoint say so
+            snapshots.append(self._snapshot(hosted))
+            if self._clock.monotonic() - turn_began > _TURN_SECONDS:
+                await self._clock.sleep(0)
+                turn_began = self._clock.monotonic()
+        return snapshots
+
+    def _snapshot(self, hosted: HostedPartition) -> LedSnapshot:
+        return LedSnapshot(
+            partition=hosted.partition,
+            topic_name=hosted.topic_name,
+            epoch_base=hosted.epoch_base,
+            configs=hosted.configs,
+            as_of_slot=self._settled_slot,
+            state=hosted.core.snapshot(),
+        )
+
+    def _first_slot_needed(self, led: LedSnapshot) -> int:
+        """The lowest slot of this log that a row of the partition points into."""
+        sources, numbers, *_ = led.state.index.columns
+        return min(
+            (n for s, n in zip(sources, numbers, strict=True) if s == self._leader_id), default=self._settled_slot
+        )
+
+    def _wake_if_due(self) -> None:
+        if self._slots >= self._limits.checkpoint_slots or self._bytes >= self._limits.checkpoint_bytes:
+            self._due.set()

@@ -1,0 +1,275 @@
+"""Fetch: the tail from memory by reference, read plans for what is older, and the waiting for bytes to come.
+
+- The first batch of the first partition that has any is returned whole, whatever the limits say (KIP-74); after that the
+  request's ``max_bytes`` and each partition's are kept.
+- An answer waits until ``min_bytes`` are there, an error is to be told, or ``max_wait`` is over.
+- ``max_bytes`` 0 is the gateways' wait: answered under the same conditions, with offsets and without records.
+- Nothing at or above the high watermark (read_committed: the last stable offset) is ever returned.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from kio.schema.errors import ErrorCode
+
+from raylog.leader.batch_reader import object_key
+from raylog.leader.call import Call
+from raylog.leader.hosted import HostedPartition, HostedPartitions
+from raylog.leader.messages import known_fields, make, response_types
+from raylog.leader.metrics import LeaderMetrics
+from raylog.model.clock import Clock
+from raylog.model.limits import LeaderLimits
+from raylog.partition.fetch_waits import FetchWaits
+from raylog.partition.outcomes import NO_EPOCH, FetchBounds, FetchDiverging, FetchStart, OffsetRejected
+from raylog.protocol.gather import RecordsParts
+from raylog.protocol.wire import NO_THROTTLE, to_ms
+from raylog.storage.read_plan import RANGES_MAX, ObjectRange, encode_read_plan
+
+IS_PLAN: Final = -2
+"""In ``preferred_read_replica``: the records are a read plan."""
+
+_FIRST_VERSION_WITH_PREFERRED_REPLICA: Final = 11
+_FIRST_VERSION_WITH_TOPIC_IDS: Final = 13
+_WAITS_MAX: Final = 100_000
+_READ_COMMITTED: Final = 1
+
+
+class Fetch:
+    """One request under way."""
+
+    __slots__ = ("call", "max_bytes", "max_wait_s", "min_bytes", "read_committed", "targets", "wants_records")
+
+    def __init__(self, call: Call, partitions: HostedPartitions, limits: LeaderLimits) -> None:
+        request = call.request
+        self.call = call
+        self.min_bytes: int = request.min_bytes
+        self.max_bytes = min(request.max_bytes, limits.fetch_bytes_max)
+        self.wants_records = request.max_bytes > 0
+        self.max_wait_s = min(to_ms(request.max_wait), limits.fetch_wait_ms_max) / 1000
+        self.read_committed = request.isolation_level == _READ_COMMITTED
+        by_id = call.head.api_version >= _FIRST_VERSION_WITH_TOPIC_IDS
+        self.targets: list[tuple[Any, Any, HostedPartition | None]] = [
+            (topic, part, partitions.find(topic.topic_id if by_id else topic.topic, part.partition))
+            for topic in request.topics
+            for part in topic.partitions
+        ]
+
+
+class _Collected:
+    """An answer as it is put together."""
+
+    __slots__ = ("has_error", "has_plan", "size_bytes", "topics")
+
+    def __init__(self) -> None:
+        self.has_error = False
+        self.has_plan = False
+        self.size_bytes = 0
+        self.topics: dict[int, tuple[Any, list[Any]]] = {}
+
+
+class Fetcher:
+    def __init__(
+        self, partitions: HostedPartitions, clock: Clock, limits: LeaderLimits, metrics: LeaderMetrics
+    ) -> None:
+        self._partitions = partitions
+        self._clock = clock
+        self._limits = limits
+        self._metrics = metrics
+        self._waits: FetchWaits[Fetch] = FetchWaits(_WAITS_MAX)
+        self._ready: list[Fetch] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """Fetches that wait for bytes."""
+        return len(self._waits)
+
+    def serve(self, call: Call) -> None:
+        """Answer now, or once there is enough or the time is over."""
+        fetch = Fetch(call, self._partitions, self._limits)
+        found = self._collect(fetch)
+        lacking = fetch.min_bytes - found.size_bytes
+        if lacking <= 0 or found.has_error or fetch.max_wait_s <= 0 or not fetch.targets or not self._waits.has_room:
+            self._answer(fetch, found)
+            return
+        deadline = self._clock.monotonic() + fetch.max_wait_s
+        self._waits.add(
+            fetch,
+            [hosted.partition for _, _, hosted in fetch.targets if hosted is not None],
+            lacking_bytes=lacking,
+            deadline=deadline,
+            read_committed=fetch.read_committed,
+        )
+        self._set_timer()
+
+    def advanced(self, hosted: HostedPartition, size_bytes: int, stable_bytes: int) -> None:
+        """The partition's high watermark has moved: who waited enough is answered by ``answer_ready``."""
+        self._ready += self._waits.gained(hosted.partition, size_bytes, stable_bytes)
+
+    def failed(self, hosted: HostedPartition) -> None:
+        """The partition has an answer of its own now: it is not led any more, or begins elsewhere."""
+        self._ready += self._waits.failed(hosted.partition)
+        self.answer_ready()
+
+    def answer_ready(self) -> None:
+        """Answer those that need not wait any longer, once all high watermarks have moved."""
+        if self._ready:
+            ready, self._ready = self._ready, []
+            for fetch in ready:
+                self._answer(fetch, self._collect(fetch))
+
+    def stop(self) -> None:
+        """Forget all that wait; their connections are dropped."""
+        self._waits.close()
+        self._ready.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_timer(self) -> None:
+        deadline = self._waits.next_deadline
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        delay = max(0.0, deadline - self._clock.monotonic())
+        self._timer, self._timer_at = asyncio.get_running_loop().call_later(delay, self._expire), deadline
+
+    def _expire(self) -> None:
+        self._timer = None
+        self._ready += self._waits.expire(self._clock.monotonic())
+        self.answer_ready()
+        self._set_timer()
+
+    def _answer(self, fetch: Fetch, found: _Collected) -> None:
+        types = response_types(fetch.call.head)
+        topics = []
+        for topic, partitions in found.topics.values():
+            key = "topic_id" if "topic_id" in known_fields(types.FetchableTopicResponse) else "topic"
+            topics.append(types.FetchableTopicResponse(**{key: getattr(topic, key), "partitions": tuple(partitions)}))
+        values = {
+            "throttle_time": NO_THROTTLE,
+            "error_code": ErrorCode.none,
+            "session_id": 0,
+            "responses": tuple(topics),
+        }
+        fetch.call.answer(make(types.FetchResponse, values), has_plan=found.has_plan)
+
+    def _collect(self, fetch: Fetch) -> _Collected:
+        found = _Collected()
+        make_partition = _partition_maker(fetch.call)
+        for topic, part, hosted in fetch.targets:
+            answer = self._partition(fetch, part, hosted, found, make_partition)
+            found.topics.setdefault(id(topic), (topic, []))[1].append(answer)
+        return found
+
+    def _partition(
+        self,
+        fetch: Fetch,
+        part: Any,
+        hosted: HostedPartition | None,
+        found: _Collected,
+        make_partition: "Callable[..., Any]",
+    ) -> Any:
+        if hosted is None or not hosted.is_serving:
+            return self._error(found, part, ErrorCode.not_leader_or_follower, make_partition)
+        start: FetchStart = hosted.core.fetch_start(
+            part.fetch_offset,
+            current_leader_epoch=getattr(part, "current_leader_epoch", NO_EPOCH),
+            last_fetched_epoch=getattr(part, "last_fetched_epoch", NO_EPOCH),
+            read_committed=fetch.read_committed,
+        )
+        if isinstance(start, OffsetRejected):
+            return self._error(found, part, start.error_code, make_partition, hosted)
+        values: dict[str, object] = {
+            "partition_index": part.partition,
+            "error_code": ErrorCode.none,
+            "high_watermark": hosted.core.high_watermark,
+            "last_stable_offset": hosted.core.last_stable_offset,
+            "log_start_offset": hosted.core.log_start_offset,
+            "aborted_transactions": () if fetch.read_committed else None,
+            "records": b"",
+        }
+        if isinstance(start, FetchDiverging):
+            found.has_error = True
+            values["diverging_epoch"] = response_types(fetch.call.head).EpochEndOffset(
+                epoch=start.epoch, end_offset=start.end_offset
+            )
+        elif start.offset < start.end_offset:
+            self._read(fetch, part, hosted, start, found, values)
+        return make_partition(values)
+
+    def _read(
+        self,
+        fetch: Fetch,
+        part: Any,
+        hosted: HostedPartition,
+        bounds: FetchBounds,
+        found: _Collected,
+        values: dict[str, object],
+    ) -> None:
+        tail = hosted.tail
+        if not fetch.wants_records:
+            lacking = fetch.min_bytes - found.size_bytes
+            if bounds.offset >= tail.start_offset:
+                found.size_bytes += tail.available_bytes(bounds.offset, bounds.end_offset, lacking)
+            else:
+                rows = hosted.core.index.plan(bounds.offset, bounds.end_offset, max(lacking, 0))
+                found.size_bytes += sum(row.size_bytes for row in rows)
+            return
+        is_first = not found.size_bytes
+        max_bytes = min(part.partition_max_bytes, fetch.max_bytes - found.size_bytes)
+        if max_bytes <= 0 and not is_first:
+            return
+        if bounds.offset >= tail.start_offset:
+            parts, size, end_offset = tail.read(bounds.offset, bounds.end_offset, max_bytes, is_first)
+            values["records"] = RecordsParts(parts)
+            self._metrics.tail_hits.add(1)
+        else:
+            rows = hosted.core.index.plan(bounds.offset, bounds.end_offset, max_bytes)[:RANGES_MAX]
+            size, end_offset = sum(row.size_bytes for row in rows), rows[-1].last_offset + 1
+            values["records"] = encode_read_plan(
+                [
+                    ObjectRange(object_key(row), row.position, row.size_bytes, row.first_offset, row.last_offset)
+                    for row in rows
+                ]
+            )
+            values["preferred_read_replica"] = IS_PLAN
+            found.has_plan = True
+            self._metrics.tail_misses.add(1)
+        found.size_bytes += size
+        if fetch.read_committed and size:
+            types = response_types(fetch.call.head)
+            values["aborted_transactions"] = tuple(
+                types.AbortedTransaction(producer_id=aborted.producer_id, first_offset=aborted.first_offset)
+                for aborted in hosted.core.aborted_transactions(bounds.offset, end_offset)
+            )
+
+    def _error(
+        self,
+        found: _Collected,
+        part: Any,
+        code: ErrorCode,
+        make_partition: "Callable[..., Any]",
+        hosted: HostedPartition | None = None,
+    ) -> Any:
+        found.has_error = True
+        self._metrics.error(1, code.name)
+        return make_partition(
+            {
+                "partition_index": part.partition,
+                "error_code": code,
+                "high_watermark": -1 if hosted is None else hosted.core.high_watermark,
+                "last_stable_offset": -1 if hosted is None else hosted.core.last_stable_offset,
+                "log_start_offset": -1 if hosted is None else hosted.core.log_start_offset,
+                "aborted_transactions": None,
+                "records": b"",
+            }
+        )
+
+
+def _partition_maker(call: Call) -> "Callable[..., Any]":
+    entity_type = response_types(call.head).PartitionData
+    return lambda values: make(entity_type, values)

@@ -1,0 +1,110 @@
+"""Produce (key 0), versions 3-13: KIP-98 (idempotence), KIP-467 (record errors), KIP-516 (topic ids, v13).
+
+The gateway has judged the batches; here is what only the log can judge. Offsets are given before the handler returns, in the
+order of requests; the answer waits until the WAL has everything appended so far, an error's and a duplicate's included.
+acks=1 and -1 mean the same. A request for which there is no room is held back with its connection.
+"""
+
+from typing import Any
+
+from kio.schema.errors import ErrorCode
+from kio.static.protocol import Payload
+
+from raylog.leader.call import Call
+from raylog.leader.context import LeaderContext
+from raylog.leader.hosted import HostedPartition
+from raylog.leader.messages import make, response_types
+from raylog.leader.registry import handles
+from raylog.model.errors import CorruptError
+from raylog.partition.outcomes import AppendOutcome, Rejected
+from raylog.protocol.batch import headers
+from raylog.protocol.wire import NO_THROTTLE, timestamp, to_ms
+
+_KEY = 0
+_FIRST_VERSION_WITH_TOPIC_IDS = 13
+_NOT_LED = Rejected(ErrorCode.not_leader_or_follower, "The partition is not led here.")
+
+
+@handles(_KEY, 3, 13)
+def produce(call: Call) -> None:
+    call.leader.admission.run(call, _serve)
+
+
+def _serve(call: Call) -> None:
+    leader, request = call.leader, call.request
+    types = response_types(call.head)
+    by_id = call.head.api_version >= _FIRST_VERSION_WITH_TOPIC_IDS
+    topics = []
+    for topic in request.topic_data:
+        name = topic.topic_id if by_id else topic.name
+        answers = []
+        for part in topic.partition_data:
+            hosted = leader.partitions.find(name, part.index)
+            outcome = _NOT_LED if hosted is None else _append(leader, hosted, part.records)
+            answers.append(_partition_answer(types, part.index, outcome, hosted))
+            if type(outcome) is Rejected:
+                leader.metrics.error(_KEY, outcome.error_code.name)
+        topics.append(_topic_answer(types, by_id, name, answers))
+    if request.acks == 0:
+        return
+    response = types.ProduceResponse(responses=tuple(topics), throttle_time=NO_THROTTLE)
+    leader.acks.answer(leader.appender.last_lsn, call, response, to_ms(request.timeout) / 1000, _timed_out)
+
+
+def _append(leader: LeaderContext, hosted: HostedPartition, records: Any) -> AppendOutcome:
+    if not records:
+        return Rejected(ErrorCode.invalid_record, "There is no record batch.")
+    try:
+        found = list(headers(records))
+    except CorruptError as error:
+        return Rejected(ErrorCode.corrupt_message, str(error))
+    return leader.appender.append(hosted, records, found)
+
+
+def _partition_answer(types: Any, index: int, outcome: AppendOutcome, hosted: HostedPartition | None) -> Any:
+    if not isinstance(outcome, Rejected):
+        assert hosted is not None
+        values: dict[str, object] = {
+            "index": index,
+            "error_code": ErrorCode.none,
+            "base_offset": outcome.base_offset,
+            "log_append_time": timestamp(outcome.log_append_time_ms),
+            "log_start_offset": hosted.core.log_start_offset,
+            "record_errors": (),
+        }
+    else:
+        values = {
+            "index": index,
+            "error_code": outcome.error_code,
+            "base_offset": -1,
+            "record_errors": tuple(
+                types.BatchIndexAndErrorMessage(batch_index=fault.batch_index, batch_index_error_message=fault.message)
+                for fault in outcome.record_faults
+            )
+            if outcome.record_faults
+            else (),
+            "error_message": outcome.message,
+        }
+    return make(types.PartitionProduceResponse, values)
+
+
+def _topic_answer(types: Any, by_id: bool, name: Any, answers: list[Any]) -> Any:
+    key = "topic_id" if by_id else "name"
+    return types.TopicProduceResponse(**{key: name, "partition_responses": tuple(answers)})
+
+
+def _timed_out(call: Call) -> Payload:
+    """The records are in the log, or on their way, but not durable in the time that the producer gave."""
+    types = response_types(call.head)
+    by_id = call.head.api_version >= _FIRST_VERSION_WITH_TOPIC_IDS
+    outcome = Rejected(ErrorCode.request_timed_out, "The records did not become durable in time.")
+    topics = tuple(
+        _topic_answer(
+            types,
+            by_id,
+            topic.topic_id if by_id else topic.name,
+            [_partition_answer(types, part.index, outcome, None) for part in topic.partition_data],
+        )
+        for topic in call.request.topic_data
+    )
+    return types.ProduceResponse(responses=topics, throttle_time=NO_THROTTLE)  # type: ignore[no-any-return]

@@ -1,0 +1,105 @@
+"""What a leader log says: the fold of its slots, from nothing or from a checkpoint. Pure.
+
+Slots are applied in log order. A partition of a checkpoint may be newer than the checkpoint's slot (it was written while the
+leader went on), so each says as of which slot it is, and older slots pass it by. Rows of a partition that this log does
+not lead any more, as a later slot releases it, are passed over.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from raylog.leader.hosted import config_of
+from raylog.model.ids import LeaderId, TopicPartition
+from raylog.partition.flushed_state import PartitionSnapshot
+from raylog.partition.partition import Partition
+from raylog.storage.data_object import IndexRow, ProducerRow, SlotMeta
+from raylog.storage.slot_events import Adopt, Delete, LogStart, Release, SlotEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedSnapshot:
+    """One led partition in a checkpoint."""
+
+    partition: TopicPartition
+    topic_name: str
+    epoch_base: int
+    configs: Mapping[str, str]
+    as_of_slot: int
+    """The state is that after this slot."""
+    state: PartitionSnapshot
+
+
+@dataclass(slots=True, kw_only=True)
+class Led:
+    """A partition that the log leads, as of the slots applied so far."""
+
+    core: Partition
+    epoch_base: int
+    configs: dict[str, str]
+    as_of_slot: int
+
+
+@dataclass(slots=True)
+class _Rows:
+    index: list[IndexRow] = field(default_factory=list)
+    producers: list[ProducerRow] = field(default_factory=list)
+
+
+class LogState:
+    def __init__(self, leader_id: LeaderId, snapshots: tuple[LedSnapshot, ...] = ()) -> None:
+        self._leader_id = leader_id
+        self.partitions: dict[TopicPartition, Led] = {}
+        for snapshot in snapshots:
+            self._add(
+                snapshot.partition,
+                snapshot.topic_name,
+                snapshot.epoch_base,
+                snapshot.configs,
+                snapshot.as_of_slot,
+                snapshot.state,
+            )
+
+    def apply(self, slot: int, meta: SlotMeta) -> None:
+        """One more slot. Raises CorruptError when its rows do not continue what came before."""
+        for event in meta.events:
+            self._apply_event(slot, event)
+        for partition, rows in _by_partition(meta).items():
+            led = self.partitions.get(partition)
+            if led is not None and slot > led.as_of_slot:
+                led.core.replay_slot(self._leader_id, slot, rows.index, rows.producers)
+
+    def _apply_event(self, slot: int, event: SlotEvent) -> None:
+        match event:
+            case Adopt():
+                if event.partition not in self.partitions:
+                    self._add(event.partition, event.topic_name, event.epoch_base, event.configs, slot - 1, None)
+            case Release() | Delete():
+                self.partitions.pop(event.partition, None)
+            case LogStart():
+                led = self.partitions.get(event.partition)
+                if led is not None and slot > led.as_of_slot:
+                    led.core.replay_log_start(event.offset)
+            case _:
+                pass  # a WAL position: entries are compared by offset
+
+    def _add(
+        self,
+        partition: TopicPartition,
+        topic_name: str,
+        epoch_base: int,
+        configs: Mapping[str, str],
+        as_of_slot: int,
+        snapshot: PartitionSnapshot | None,
+    ) -> None:
+        core = Partition(partition=partition, topic_name=topic_name, config=config_of(configs, {}), snapshot=snapshot)
+        self.partitions[partition] = Led(core=core, epoch_base=epoch_base, configs=dict(configs), as_of_slot=as_of_slot)
+
+
+def _by_partition(meta: SlotMeta) -> Mapping[TopicPartition, _Rows]:
+    found: defaultdict[TopicPartition, _Rows] = defaultdict(_Rows)
+    for row in meta.index:
+        found[TopicPartition(row.topic_id, row.partition)].index.append(row)
+    for producer in meta.producers:
+        found[TopicPartition(producer.topic_id, producer.partition)].producers.append(producer)
+    return found

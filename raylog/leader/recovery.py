@@ -1,0 +1,114 @@
+"""From the bucket and the WAL to partitions that can serve: checkpoint, slots, open slot, WAL tail. In this order, because the
+open slot fences the old writer's slots and the WAL's fence its entries; only then is what is read all that there will be.
+
+The bucket being away, or the WAL, is waited for, visibly: coming up without the tail would lose what was acknowledged.
+"""
+
+from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from raylog.leader.checkpoint_format import decode_checkpoint_state
+from raylog.leader.log_state import Led, LogState
+from raylog.model.clock import Clock, Random
+from raylog.model.errors import RetryError
+from raylog.model.ids import LeaderEpoch, LeaderId, TopicPartition
+from raylog.model.limits import LogLimits
+from raylog.model.logs import RoleLogger, fields
+from raylog.partition.outcomes import PlacedBatch
+from raylog.protocol.batch import headers
+from raylog.storage.checkpoint import latest_checkpoint
+from raylog.storage.data_object import decode_meta
+from raylog.storage.fenced_log import FencedLog
+from raylog.storage.keys import leader_prefix
+from raylog.storage.object_store import ObjectStore
+from raylog.storage.slot_format import WRITER_ID_BYTES, SlotKind
+from raylog.storage.wal import Wal
+
+_BACKOFF_S_MIN = 0.2
+_BACKOFF_S_MAX = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """``log`` is open at its new epoch, the WAL is open and read; partitions have become leaders at their new epochs."""
+
+    log: FencedLog
+    partitions: dict[TopicPartition, Led]
+    tail: list[tuple[TopicPartition, tuple[PlacedBatch, ...]]]
+    """What only the WAL holds, in append order."""
+    slots: int
+    """Replayed."""
+
+
+def backoff(rng: Random, seconds_max: float = _BACKOFF_S_MAX) -> Iterator[float]:
+    """Growing pauses with jitter, in seconds."""
+    pause = min(_BACKOFF_S_MIN, seconds_max)
+    while True:
+        yield pause * (0.5 + rng.random() / 2)
+        pause = min(2 * pause, seconds_max)
+
+
+async def recover(
+    *,
+    leader_id: LeaderId,
+    store: ObjectStore,
+    wal: Wal,
+    clock: Clock,
+    rng: Random,
+    limits: LogLimits,
+    logger: RoleLogger,
+) -> Recovered:
+    """Raises FencedError when another process takes the same leader over meanwhile, CorruptError."""
+    log, state, slots, has_written = await _open_log(leader_id, store, clock, rng, limits, logger)
+    for pause in backoff(rng):
+        try:
+            await wal.open(log.epoch, expected=has_written)
+            break
+        except RetryError as error:
+            logger.warning("the WAL is not reachable, the leader waits for it", extra=fields(error=error))
+            await clock.sleep(pause)
+    tail = await _read_wal(wal, state, clock)
+    for led in state.partitions.values():
+        led.core.become_leader(LeaderEpoch(led.epoch_base + log.epoch))
+    return Recovered(log=log, partitions=state.partitions, tail=tail, slots=slots)
+
+
+async def _open_log(
+    leader_id: LeaderId, store: ObjectStore, clock: Clock, rng: Random, limits: LogLimits, logger: RoleLogger
+) -> tuple[FencedLog, LogState, int, bool]:
+    """The open log, its state, the slots replayed, and whether an earlier epoch got as far as its WAL."""
+    prefix = leader_prefix(leader_id)
+    for pause in backoff(rng):
+        log = FencedLog(store, prefix, writer_id=rng.randbytes(WRITER_ID_BYTES), clock=clock, rng=rng, limits=limits)
+        try:
+            checkpoint = await latest_checkpoint(store, prefix)
+            state = LogState(leader_id, decode_checkpoint_state(checkpoint.state) if checkpoint else ())
+            slots = 0
+            has_written = checkpoint is not None
+            async with aclosing(log.open(checkpoint)) as replay:
+                async for slot in replay:
+                    slots += 1
+                    if slot.kind is SlotKind.APPEND:
+                        has_written = True
+                        state.apply(slot.number, decode_meta(slot.meta))
+        except RetryError as error:
+            logger.warning("the leader log cannot be read now, trying again", extra=fields(error=error))
+            await clock.sleep(pause)
+            continue
+        return log, state, slots, has_written
+    raise AssertionError("pauses never end")
+
+
+async def _read_wal(wal: Wal, state: LogState, clock: Clock) -> list[tuple[TopicPartition, tuple[PlacedBatch, ...]]]:
+    tail = []
+    now_ms = clock.wall_ms()
+    async for entry in wal.recover():
+        led = state.partitions.get(entry.partition)
+        if led is None:
+            continue  # released or deleted after the entry was written
+        records = entry.parts[0] if len(entry.parts) == 1 else b"".join(entry.parts)
+        batches = led.core.replay_batches(records, list(headers(records)), now_ms=now_ms)
+        if batches:
+            tail.append((entry.partition, batches))
+    return tail
