@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help serve test lint format bench interop setup clean
+.PHONY: help serve test lint format bench bench-kafka interop setup clean
 .DEFAULT_GOAL := help
 
 help:            ## Show this list
