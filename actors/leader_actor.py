@@ -30,21 +30,21 @@ class LeaderActor:
         self._thread.run_role(self._live(), self._setup.log)
 
     async def _live(self) -> None:
-        from raylog.storage.wal_class import open_wal
-
         from raylog.leader.leader import Leader
+        from raylog.storage.wal_class import open_wal, parse_wal_class
 
         setup = self._setup
         if await asyncio.to_thread(self._is_superseded):
             setup.log.info("a newer incarnation leads: ending for good")
             ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
             return
+        wal_class = parse_wal_class(self._wal_class, setup.config.wal[self._wal_class])
         store = await setup.open_store()
         self._leader = Leader(
             leader_id=self._leader_id,
             node_id=setup.node_id,
             store=store,
-            wal=open_wal(setup.config.wal, self._wal_class, self._leader_id),
+            wal=open_wal(wal_class, self._leader_id, clock=setup.clock),
             controller=RayControllerClient(setup.clock),
             clock=setup.clock,
             rng=setup.rng,

@@ -4,7 +4,6 @@ Ray's processes share the caller's fate (they end when it does, however it ends)
 could answer on its port.
 """
 
-import contextlib
 import os
 import socket
 import tempfile
@@ -74,6 +73,7 @@ class LocalCluster:
         prepare_environment(os.environ)
         if self._address is None:
             keep_others_out(os.environ)
+            os.environ.setdefault("RAYLOG_NODE", "local")  # an address would change with the network, and the broker id with it
         import ray
 
         if self._address is not None:
@@ -89,14 +89,14 @@ class LocalCluster:
             _node_ip_address="127.0.0.1",
         )
         # The log monitor only feeds drivers that print workers' output, and costs 80 MB and 1 % of a core to do so.
-        ray._private.worker._global_node.kill_log_monitor(check_alive=False)
+        node: Any = ray._private.worker._global_node
+        node.kill_log_monitor(check_alive=False)
 
     def _wait_until_serving(self, listen: HostPort) -> None:
         """Ready means: the controller has replayed, every leader is registered, and a gateway accepts connections."""
         deadline = self._clock.monotonic() + _READY_TIMEOUT_S
         while self._clock.monotonic() < deadline:
-            status = self.status()
-            if status.get("ready") and _accepts(listen):
+            if _is_ready(self.status()) and _accepts(listen):
                 return
             _pause(_POLL_S)
         raise RetryError(
@@ -137,11 +137,19 @@ def _close_all(names: list[str]) -> None:
         list(pool.map(lambda name: close_actor(name, _CLOSE_TIMEOUT_S), names))
 
 
+def _is_ready(status: dict[str, Any]) -> bool:
+    """Every leader is registered and leads what it must, and a gateway is known."""
+    leaders = status.get("leaders", [])
+    return (
+        bool(leaders and status["brokers"])
+        and all(leader["up"] for leader in leaders)
+        and not status["unadopted_partitions"]
+    )
+
+
 def check_store(config: ClusterConfig) -> None:
     """Prove that the bucket can be reached and refuses overwrites. Raises InvalidError."""
     import asyncio
-
-    from prometheus_client import CollectorRegistry
 
     from raylog.model.clock import SystemClock, system_random
     from raylog.model.limits import Limits
@@ -154,10 +162,12 @@ def check_store(config: ClusterConfig) -> None:
             clock=SystemClock(),
             rng=system_random(),
             limits=Limits.from_mapping(config.limits),
-            registry=CollectorRegistry(),
+            registry=None,
         )
-        async with contextlib.aclosing(store):  # type: ignore[type-var]
+        try:
             await self_test(store, rng=system_random())
+        finally:
+            await store.close()
 
     asyncio.run(check())
 

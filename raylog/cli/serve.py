@@ -80,7 +80,11 @@ def with_default_wals(config: ClusterConfig) -> ClusterConfig:
     if local:
         folder = Path(parts.path).resolve()
         store = folder.as_uri() + (f"?{parts.query}" if parts.query else "")
-        wal.setdefault("file", folder.with_name(folder.name + "-wal").as_uri())
+        if "file" not in wal:
+            # A mount is never made by Raylog, as a missing one means a missing volume; this folder is its own.
+            beside = folder.with_name(folder.name + "-wal")
+            beside.mkdir(parents=True, exist_ok=True)
+            wal["file"] = beside.as_uri()
     default = config.default_wal or ("file" if local else "object")
     if default not in wal:
         raise InvalidError(f"The default WAL class '{default}' is not declared: add --wal {default}=URL.")
