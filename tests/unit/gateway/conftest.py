@@ -1,9 +1,9 @@
-"""A gateway between a client that speaks frames and leaders that are scripted at the wire: what lies between is the real thing."""
+"""A gateway between a client that speaks frames and leaders scripted at the wire: what lies between is the real thing."""
 
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -92,10 +92,13 @@ class ScriptedLeader:
     async def kill(self) -> None:
         if self._server is not None:
             self._server.close()
-        Path(self.endpoint.unix_path).unlink(missing_ok=True)
+        self._remove_socket()
         for connection in tuple(self.connections):
             connection.abort()
             await asyncio.gather(*connection.tasks, return_exceptions=True)
+
+    def _remove_socket(self) -> None:
+        Path(self.endpoint.unix_path).unlink(missing_ok=True)
 
     async def received(self, count: int) -> None:
         """Wait until ``count`` requests have arrived in all."""
@@ -180,10 +183,8 @@ class Client:
 
     async def close(self) -> None:
         self.writer.close()
-        try:
+        with suppress(ConnectionResetError, BrokenPipeError):
             await self.writer.wait_closed()
-        except (ConnectionResetError, BrokenPipeError):
-            pass
 
 
 def topic_id(name: str) -> TopicId:
@@ -252,6 +253,11 @@ class World:
         routes = self.gateway._routes
         while routes.table.version < self.controller.table.version:
             await routes.newer_than(routes.table.version, 10)
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Let the loop run until something is so that nobody tells of."""
+        while not is_so():  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
     async def client(self) -> Client:
         client = Client(*await asyncio.open_connection("127.0.0.1", self.gateway.port))

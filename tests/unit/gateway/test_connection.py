@@ -218,8 +218,7 @@ async def test_connections_beyond_the_limit_are_closed(make_world):
         assert (await client.ask(ApiVersionsV0())).error_code is ErrorCode.none
     assert await (await world.client()).is_closed()
     await kept[0].close()
-    while len(world.gateway._server._connections) > 1:
-        await asyncio.sleep(0)
+    await world.until(lambda: len(world.gateway._server._connections) == 1)
     assert (await (await world.client()).ask(ApiVersionsV0())).error_code is ErrorCode.none
 
 
@@ -258,6 +257,5 @@ async def test_a_client_that_leaves_takes_its_bytes_with_it(world):
     server = world.gateway._server
     assert server.in_flight.taken_bytes > 0
     await client.close()
-    while server._connections:
-        await asyncio.sleep(0)
+    await world.until(lambda: not server._connections)
     assert server.in_flight.taken_bytes == 0

@@ -1,0 +1,138 @@
+"""Channels to leaders: what happens to requests under way when leaders answer late, drop, move or are not there."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from kio.schema.errors import ErrorCode
+from kio.schema.offset_for_leader_epoch.v4.request import (
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderPartition,
+    OffsetForLeaderTopic,
+)
+from kio.schema.offset_for_leader_epoch.v4.response import (
+    EpochEndOffset,
+    OffsetForLeaderEpochResponse,
+    OffsetForLeaderTopicResult,
+)
+
+from raylog.model.errors import RetryError, StaleRouteError
+from raylog.model.ids import LeaderId, LogEpoch
+from raylog.protocol.wire import ms
+
+
+def epoch_request(epoch: int) -> OffsetForLeaderEpochRequest:
+    partition = OffsetForLeaderPartition(partition=0, leader_epoch=epoch)
+    return OffsetForLeaderEpochRequest(topics=(OffsetForLeaderTopic(topic="t", partitions=(partition,)),))
+
+
+def epoch_answer(request) -> OffsetForLeaderEpochResponse:
+    epoch = request.topics[0].partitions[0].leader_epoch
+    end = EpochEndOffset(error_code=ErrorCode.none, partition=0, leader_epoch=epoch, end_offset=1000 + epoch)
+    return OffsetForLeaderEpochResponse(
+        throttle_time=ms(0), topics=(OffsetForLeaderTopicResult(topic="t", partitions=(end,)),)
+    )
+
+
+def end_of(answer) -> int:
+    return answer.topics[0].partitions[0].end_offset
+
+
+@pytest.fixture
+def router(world):
+    return world.gateway._server.services.router
+
+
+async def test_answers_are_matched_by_correlation_id(world, router):
+    gates = [asyncio.Event() for _ in range(5)]
+
+    async def script(head, request):
+        await gates[request.topics[0].partitions[0].leader_epoch].wait()
+        return epoch_answer(request)
+
+    leader = await world.leader(1, script)
+    await world.settled()
+    asked = [asyncio.create_task(router.send(LeaderId(1), epoch_request(epoch))) for epoch in range(5)]
+    await leader.received(5)
+    for gate in reversed(gates):
+        gate.set()
+    assert [end_of(await answer) for answer in asked] == [1000, 1001, 1002, 1003, 1004]
+
+
+async def test_requests_made_before_the_connection_is_there_arrive_in_order(world, router):
+    leader = await world.leader(1, lambda head, request: epoch_answer(request))
+    await world.settled()
+    answers = [router.send_entity(LeaderId(1), epoch_request(epoch)) for epoch in range(20)]
+    await asyncio.gather(*answers)
+    assert [request.topics[0].partitions[0].leader_epoch for request in leader.requests] == list(range(20))
+
+
+async def test_what_is_under_way_fails_when_the_leader_drops_and_the_next_request_connects_anew(world, router):
+    leader = await world.leader(1, lambda head, request: None)
+    await world.settled()
+    answer = router.send_entity(LeaderId(1), epoch_request(1))
+    await leader.received(1)
+    await leader.kill()
+    with pytest.raises(StaleRouteError):
+        await answer
+    assert router.budget(LeaderId(1)).taken_bytes == 0
+    leader.script = lambda head, request: epoch_answer(request)
+    await leader.start()
+    assert end_of(await router.send(LeaderId(1), epoch_request(2))) == 1002
+
+
+async def test_a_leader_that_takes_no_connections_fails_requests_at_once_for_a_while(world, router):
+    leader = await world.leader(1, lambda head, request: epoch_answer(request))
+    await world.settled()
+    await leader.kill()
+    with pytest.raises(StaleRouteError):
+        await router.send(LeaderId(1), epoch_request(1))
+    with pytest.raises(StaleRouteError, match="takes no connections"):
+        router.send_entity(LeaderId(1), epoch_request(2))
+
+
+async def test_a_leader_without_an_endpoint_is_a_stale_route(router):
+    with pytest.raises(StaleRouteError):
+        await router.send(LeaderId(77), epoch_request(1))
+
+
+async def test_what_waits_for_a_fenced_leader_fails_when_its_successor_is_known(world, router):
+    silent = await world.leader(1, lambda head, request: None)
+    await world.settled()
+    answer = router.send_entity(LeaderId(1), epoch_request(1))
+    await silent.received(1)
+    successor = await world.leader(2, lambda head, request: epoch_answer(request))
+    moved = replace(successor.endpoint, leader_id=LeaderId(1), log_epoch=LogEpoch(2))
+    world.controller.publish(leaders={LeaderId(1): moved})
+    await world.settled()
+    assert end_of(await router.send(LeaderId(1), epoch_request(4))) == 1004
+    with pytest.raises(StaleRouteError):
+        await answer
+
+
+async def test_a_request_past_its_time_is_given_up_and_its_late_answer_dropped(world, router):
+    gate = asyncio.Event()
+
+    async def script(head, request):
+        if request.topics[0].partitions[0].leader_epoch == 1:
+            await gate.wait()
+        return epoch_answer(request)
+
+    await world.leader(1, script)
+    await world.settled()
+    with pytest.raises(RetryError):
+        await router.send(LeaderId(1), epoch_request(1), timeout_s=0.01)
+    assert router.budget(LeaderId(1)).taken_bytes == 0
+    gate.set()
+    assert end_of(await router.send(LeaderId(1), epoch_request(2))) == 1002
+
+
+async def test_all_leaders_are_asked_and_the_absent_one_is_named(world, router):
+    await world.leader(1, lambda head, request: epoch_answer(request))
+    gone = await world.leader(2, lambda head, request: epoch_answer(request))
+    await world.settled()
+    await gone.kill()
+    (first, answer), (second, error) = await router.send_all(epoch_request(5))
+    assert (first, end_of(answer)) == (1, 1005)
+    assert second == 2
+    assert isinstance(error, StaleRouteError)
