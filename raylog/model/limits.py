@@ -129,6 +129,10 @@ class ControllerLimits:
     """A caller waits so long for a controller that is away before it gets RetryError."""
     topic_partitions_max: int = 10_000
     """Partitions of one topic."""
+    checkpoint_slots: int = 500
+    """The metadata is checkpointed after so many slots of its log."""
+    launch_retry_s: float = 1.0
+    """A leader that could not be started is tried again after so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

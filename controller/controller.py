@@ -1,0 +1,381 @@
+"""The controller: topics, settings, which leader leads what, and the routing table. The server side of ``ControllerClient``.
+
+It decides and tells; no byte of records passes through it, and neither producing nor consuming waits for it. All it knows
+is the metadata log, which it fences at its start; versions of routes and assignments are slot numbers of that log, so they rise
+across restarts. A controller that is fenced answers RetryError to whoever still asks it, and ends.
+"""
+
+import asyncio
+import base64
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from kio.schema.errors import ErrorCode
+from prometheus_client import CollectorRegistry
+
+from controller.answers import config_answer, topic_answer
+from controller.journal import Journal, open_journal
+from controller.launcher import LeaderKeeper, LeaderLauncher
+from controller.metrics import ControllerMetrics
+from controller.records import (
+    Adoption,
+    BrokerRegistered,
+    BrokerRetired,
+    ClusterCreated,
+    PartitionsAdopted,
+    ProducerIdsAllocated,
+    Record,
+)
+from controller.routes import RouteMaker
+from controller.rules import ClusterRules
+from controller.state import MetadataState, leader_registered
+from controller.status import describe
+from controller.topics import add_partitions, create_topic, delete_topic, repeated
+from raylog.model import broker_config
+from raylog.model.admin import (
+    Adopted,
+    ConfigAlteration,
+    ConfigResult,
+    LeaderAssignments,
+    NewTopic,
+    TopicResult,
+    TopicSelector,
+)
+from raylog.model.clock import Clock, Random
+from raylog.model.errors import FencedError, InvalidError, RetryError
+from raylog.model.ids import LeaderId, LogEpoch, TopicId
+from raylog.model.limits import Limits
+from raylog.model.logs import role_logger
+from raylog.model.routing import EMPTY_ROUTING_TABLE, BrokerEndpoint, GroupsTopic, LeaderEndpoint, RoutingTable
+from raylog.storage.object_store import ObjectStore
+
+_AWAY = "The controller is not serving; its successor will."
+
+
+class Controller:
+    """``start`` returns when it serves; ``closed`` resolves when it serves no more.
+
+    Its methods are those of ``raylog.model.admin.ControllerClient``; see there for what they mean.
+    """
+
+    closed: asyncio.Future[None]
+    """None after ``close``; FencedError, or whatever else ended it: its process is to exit then."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        launcher: LeaderLauncher,
+        clock: Clock,
+        rng: Random,
+        limits: Limits,
+        wal_classes: Sequence[str],
+        default_wal: str,
+        leaders_per_class: int,
+        broker_configs: dict[str, str],
+        registry: CollectorRegistry,
+    ) -> None:
+        """Raises InvalidError for a default class that does not exist or a broker setting that is no good."""
+        if default_wal not in wal_classes:
+            raise InvalidError(f"The default WAL class '{default_wal}' is not one of: {', '.join(wal_classes)}.")
+        self._store = store
+        self._clock = clock
+        self._rng = rng
+        self._limits = limits
+        self._rules = ClusterRules(
+            wal_classes=tuple(wal_classes),
+            default_wal=default_wal,
+            leaders_per_class=max(1, leaders_per_class),
+            topic_partitions_max=limits.controller.topic_partitions_max,
+            broker_configs=broker_config.validate(broker_configs),
+        )
+        self._metrics = ControllerMetrics(registry)
+        self._log = role_logger("controller")
+        self._routes = RouteMaker(self._rules)
+        self._table = EMPTY_ROUTING_TABLE
+        self._keeper = LeaderKeeper(launcher, self._needed_leaders, clock, limits.controller.launch_retry_s, self._log)
+        self._journal: Journal | None = None
+        self._routes_version = 0
+        self._assignments_floor = 0
+        self._assignments_versions: dict[LeaderId, int] = {}
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.closed = asyncio.get_running_loop().create_future()
+
+    async def start(self) -> None:
+        """Take the metadata log over and replay it; see to the cluster's id and its internal topic; begin to serve."""
+        journal = await open_journal(
+            self._store,
+            clock=self._clock,
+            rng=self._rng,
+            limits=self._limits.log,
+            checkpoint_slots=self._limits.controller.checkpoint_slots,
+            metrics=self._metrics,
+            role_log=self._log,
+        )
+        self._journal = journal
+        # Above every version that an earlier controller can have given out.
+        self._routes_version = self._assignments_floor = journal.slot
+        self._own(journal.run(self._committed))
+        self._own(journal.run_checkpoints())
+        if not journal.planned.cluster_id:
+            journal.submit([ClusterCreated(cluster_id=self._new_cluster_id())])
+        if journal.planned.topic(GroupsTopic) is None:
+            groups = create_topic(journal.planned, self._rules, NewTopic(name=GroupsTopic), self._new_topic_id())
+            journal.submit(groups.records)
+        await journal.settled()
+        self._metrics.show(journal.durable)
+        self._own(self._keeper.run())
+
+    async def close(self) -> None:
+        """Release all callers and stop. Idempotent. Leaders and gateways go on without it."""
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self._release()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._journal is not None:
+            await self._journal.close()
+
+    # -- leaders
+
+    async def register_leader(self, endpoint: LeaderEndpoint) -> LeaderAssignments:
+        journal = self._serving()
+        known = self._known_leader(journal.planned, endpoint.leader_id, endpoint.log_epoch)
+        if endpoint != known:
+            journal.submit([leader_registered(endpoint)])
+        await journal.settled()
+        return self._assignments(endpoint.leader_id)
+
+    async def watch_assignments(self, leader_id: LeaderId, log_epoch: LogEpoch, version: int) -> LeaderAssignments:
+        def news() -> bool:
+            journal = self._serving()
+            if self._known_leader(journal.durable, leader_id, log_epoch) is None:
+                raise RetryError(f"Leader {leader_id} has not registered at epoch {log_epoch}.")
+            return self._assignments_version(leader_id) > version
+
+        await self._until(news, self._limits.controller.poll_s_max)
+        return self._assignments(leader_id)
+
+    async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None:
+        journal = self._serving()
+        self._known_leader(journal.planned, leader_id, log_epoch)
+        state = journal.planned
+        news = tuple(
+            Adoption(*report.partition, report.epoch_base)
+            for report in adopted
+            if state.leads(leader_id, report.partition)
+            and state.topics[report.partition.topic_id].partitions[report.partition.partition].epoch_base
+            != report.epoch_base
+        )
+        if news:
+            journal.submit([PartitionsAdopted(leader_id=leader_id, adopted=news)])
+        await journal.settled()
+
+    def _known_leader(self, state: MetadataState, leader_id: LeaderId, log_epoch: LogEpoch) -> LeaderEndpoint | None:
+        """The leader's registration, None if it is of an earlier open. Raises FencedError if it is of a later one."""
+        leader = state.leaders.get(leader_id)
+        if leader is None:
+            raise InvalidError(f"There is no leader {leader_id} in this cluster.")
+        if leader.endpoint is None or leader.endpoint.log_epoch < log_epoch:
+            return None
+        if leader.endpoint.log_epoch > log_epoch:
+            raise FencedError(
+                f"Leader {leader_id} is registered at epoch {leader.endpoint.log_epoch}, above {log_epoch}."
+            )
+        return leader.endpoint
+
+    def _assignments_version(self, leader_id: LeaderId) -> int:
+        return self._assignments_versions.get(leader_id, self._assignments_floor)
+
+    def _assignments(self, leader_id: LeaderId) -> LeaderAssignments:
+        state = self._serving().durable
+        return LeaderAssignments(
+            version=self._assignments_version(leader_id),
+            partitions=state.assignments(leader_id),
+            broker_configs=self._rules.merged_broker_configs(state),
+        )
+
+    # -- gateways
+
+    async def watch_routes(self, version: int) -> RoutingTable:
+        await self._until(lambda: self._routes_version > version, self._limits.controller.poll_s_max)
+        if self._table.version != self._routes_version:
+            self._table = self._routes.table(self._serving().durable, self._routes_version)
+        return self._table
+
+    async def register_broker(self, node_id: str, host: str, port: int, rack: str | None) -> BrokerEndpoint:
+        journal = self._serving()
+        known = journal.planned.brokers.get(node_id)
+        broker_id = known.endpoint.broker_id if known else journal.planned.next_broker_id()
+        endpoint = BrokerEndpoint(broker_id=broker_id, host=host, port=port, rack=rack, node_id=node_id)
+        if known is None or known.retired or known.endpoint != endpoint:
+            registered = BrokerRegistered(node_id=node_id, broker_id=broker_id, host=host, port=port, rack=rack)
+            journal.submit([registered])
+        await journal.settled()
+        return endpoint
+
+    async def retire_brokers_except(self, live_nodes: Collection[str]) -> None:
+        """Send clients no more to nodes that are gone; for whoever knows the nodes that are alive (Ray does)."""
+        journal = self._serving()
+        gone = [id_ for id_, broker in journal.planned.brokers.items() if not broker.retired and id_ not in live_nodes]
+        journal.submit([BrokerRetired(node_id=node_id) for node_id in gone])
+        await journal.settled()
+
+    # -- topics and settings
+
+    async def create_topics(
+        self, topics: Sequence[NewTopic], *, validate_only: bool = False, timeout_ms: int = 30_000
+    ) -> list[TopicResult]:
+        journal = self._serving()
+        twice = repeated([topic.name for topic in topics])
+        results = []
+        for topic in topics:
+            decide = partial(create_topic, rules=self._rules, topic=topic, topic_id=self._new_topic_id())
+            results.append(
+                topic_answer(journal, topic.name, decide, repeated=topic.name in twice, validate_only=validate_only)
+            )
+        await journal.settled()
+        return results if validate_only else await self._when_adopted(results, timeout_ms)
+
+    async def create_partitions(
+        self, counts: dict[str, int], *, validate_only: bool = False, timeout_ms: int = 30_000
+    ) -> list[TopicResult]:
+        journal = self._serving()
+        results = []
+        for name, total in counts.items():
+            decide = partial(add_partitions, rules=self._rules, name=name, total=total)
+            results.append(topic_answer(journal, name, decide, validate_only=validate_only))
+        await journal.settled()
+        return results if validate_only else await self._when_adopted(results, timeout_ms)
+
+    async def delete_topics(self, topics: Sequence[TopicSelector], *, timeout_ms: int = 30_000) -> list[TopicResult]:
+        journal = self._serving()
+        twice = repeated(topics)
+        results = []
+        for selector in topics:
+            decide = partial(delete_topic, rules=self._rules, selector=selector)
+            result = topic_answer(journal, selector.name or "", decide, repeated=selector in twice)
+            # What a name's topic id was is said only when the deletion succeeds, an asked id always.
+            results.append(replace(result, topic_id=result.topic_id or selector.topic_id))
+        await journal.settled()
+        return results
+
+    async def alter_configs(
+        self, alterations: Sequence[ConfigAlteration], *, validate_only: bool = False
+    ) -> list[ConfigResult]:
+        journal = self._serving()
+        twice = repeated([(alteration.resource_type, alteration.name) for alteration in alterations])
+        results = []
+        for alteration in alterations:
+            again = (alteration.resource_type, alteration.name) in twice
+            results.append(config_answer(journal, alteration, repeated=again, validate_only=validate_only))
+        await journal.settled()
+        return results
+
+    async def _when_adopted(self, results: list[TopicResult], timeout_ms: int) -> list[TopicResult]:
+        """The results as soon as all partitions are adopted; REQUEST_TIMED_OUT for topics whose are not in time."""
+
+        def waiting() -> set[TopicId]:
+            topics = self._serving().durable.topics
+            # A topic that was deleted meanwhile has been created all the same.
+            asked = {result.topic_id for result in results if not result.error_code}
+            return {topic_id for topic_id, topic in topics.items() if topic_id in asked and not topic.adopted}
+
+        if await self._until(lambda: not waiting(), max(0, timeout_ms) / 1000):
+            return results
+        late = waiting()
+        return [
+            replace(
+                result,
+                error_code=int(ErrorCode.request_timed_out),
+                error_message="The topic is there, but not all of its partitions have been taken over by their leaders yet.",
+            )
+            if result.topic_id in late
+            else result
+            for result in results
+        ]
+
+    # -- the rest
+
+    async def allocate_producer_ids(self, count: int) -> int:
+        if count < 1:
+            raise InvalidError(f"A block of producer ids has at least one, not {count}.")
+        journal = self._serving()
+        first = journal.planned.next_producer_id
+        journal.submit([ProducerIdsAllocated(next_id=first + count)])
+        await journal.settled()
+        return first
+
+    async def status(self) -> dict[str, object]:
+        journal = self._serving()
+        return describe(journal.durable, self._rules, version=self._routes_version, epoch=journal.epoch)
+
+    def _serving(self) -> Journal:
+        if self._journal is None or self.closed.done():
+            raise RetryError(_AWAY)
+        return self._journal
+
+    async def _until(self, reached: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until ``reached``, looked at after each commit; False if that took too long."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    self._serving()
+                    if reached():
+                        return True
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+
+    def _committed(self, slot: int, records: Sequence[Record], affected: frozenset[LeaderId]) -> None:
+        """A slot is durable: show it to all that wait."""
+        if any(not isinstance(record, ProducerIdsAllocated) for record in records):
+            self._routes_version = slot
+        self._assignments_versions.update(dict.fromkeys(affected, slot))
+        if affected:
+            self._keeper.look()
+        self._metrics.show(self._serving().durable)
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def _needed_leaders(self) -> dict[LeaderId, str]:
+        state = self._serving().durable
+        return {id_: leader.wal_class for id_, leader in state.leaders.items() if state.partition_count(id_)}
+
+    def _new_topic_id(self) -> TopicId:
+        while True:
+            topic_id = UUID(bytes=self._rng.randbytes(16), version=4)
+            if not base64.urlsafe_b64encode(topic_id.bytes).startswith(b"-"):  # Kafka's tools would read an option
+                return TopicId(topic_id)
+
+    def _new_cluster_id(self) -> str:
+        """As Kafka writes it: 22 characters."""
+        return base64.urlsafe_b64encode(self._new_topic_id().bytes).decode().rstrip("=")
+
+    def _own(self, part: Coroutine[Any, Any, None]) -> None:
+        """Run a part of the controller; if it ends in an error, so does the controller."""
+        task = asyncio.get_running_loop().create_task(part)
+        task.add_done_callback(self._part_ended)
+        self._tasks.append(task)
+
+    def _part_ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if not self.closed.done():
+            self._log.error("the controller ends", exc_info=error)
+            self.closed.set_exception(error)
+        self._release()
+
+    def _release(self) -> None:
+        """Let all who wait find that it is over."""
+        if self._journal is not None:
+            self._journal.end(_AWAY)
+        self._wake_all()
+        for task in self._tasks:
+            task.cancel()

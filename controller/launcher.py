@@ -1,0 +1,68 @@
+"""The port to what starts leaders, and the loop that has every leader running that leads something.
+
+Starting is all the controller does: a leader's process is kept alive by its launcher (Ray restarts its actors for ever), and
+makes itself known by registering.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from raylog.model.clock import Clock
+from raylog.model.errors import RetryError
+from raylog.model.ids import LeaderId
+from raylog.model.logs import RoleLogger, fields
+
+
+class LeaderLauncher(Protocol):
+    async def ensure_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+        """Have the leader running somewhere, now and from now on. May be repeated. Raises RetryError if that cannot be now."""
+        ...
+
+
+class LeaderKeeper:
+    """Ensures each leader once in the controller's life, and again as long as that fails."""
+
+    def __init__(
+        self,
+        launcher: LeaderLauncher,
+        needed: Callable[[], Mapping[LeaderId, str]],
+        clock: Clock,
+        retry_s: float,
+        log: RoleLogger,
+    ) -> None:
+        """``needed`` gives the WAL classes of the leaders that must run, by id."""
+        self._launcher = launcher
+        self._needed = needed
+        self._clock = clock
+        self._retry_s = retry_s
+        self._log = log
+        self._ensured: set[LeaderId] = set()
+        self._wake = asyncio.Event()
+
+    def look(self) -> None:
+        """What is needed may have changed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled. An error of the launcher other than RetryError ends it."""
+        while True:
+            self._wake.clear()
+            missing = {id_: wal_class for id_, wal_class in self._needed().items() if id_ not in self._ensured}
+            for leader_id, wal_class in missing.items():
+                await self._ensure(leader_id, wal_class)
+            if self._ensured.issuperset(missing):
+                await self._wake.wait()
+            else:
+                await self._clock.sleep(self._retry_s)
+
+    async def _ensure(self, leader_id: LeaderId, wal_class: str) -> None:
+        try:
+            await self._launcher.ensure_leader(leader_id, wal_class)
+        except RetryError as error:
+            self._log.warning(
+                "a leader cannot be started, trying again",
+                extra=fields(leader=leader_id, wal=wal_class, error=error),
+            )
+        else:
+            self._ensured.add(leader_id)
