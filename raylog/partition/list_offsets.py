@@ -12,10 +12,11 @@ from typing import Final, NamedTuple
 from kio.schema.errors import ErrorCode
 
 from raylog.model.buffers import Buffer
+from raylog.model.errors import CorruptError
 from raylog.partition.offset_index import IndexEntry
 from raylog.partition.outcomes import NO_EPOCH, NO_OFFSET, NO_TIMESTAMP_MS, ListedOffset, OffsetRejected
 from raylog.partition.partition import Partition
-from raylog.protocol.batch import decode_records, headers
+from raylog.protocol.batch import BatchHeader, Record, decode_records, headers
 
 LATEST: Final = -1
 EARLIEST: Final = -2
@@ -84,7 +85,10 @@ def list_offset(
 
 
 def find_record(look: LookInside, batches: Sequence[Buffer]) -> ListedOffset | None:
-    """The record sought; ``batches`` are whole batches for each chunk, and may hold more than it. Raises CorruptError."""
+    """The record sought; ``batches`` are whole batches for each chunk, and may hold more than it.
+
+    None: there is none in these chunks (for MAX_TIMESTAMP: none at all). Raises CorruptError for what is no batch.
+    """
     best: ListedOffset | None = None
     for records in batches:
         for header in headers(records):
@@ -93,7 +97,7 @@ def find_record(look: LookInside, batches: Sequence[Buffer]) -> ListedOffset | N
                 continue
             if header.max_timestamp_ms < max(wanted, 0):
                 continue
-            for record in decode_records(records, header):
+            for record in _records(records, header):
                 if record.timestamp_ms < max(wanted, 0) or not look.start_offset <= record.offset < look.end_offset:
                     continue
                 best = ListedOffset(record.timestamp_ms, record.offset, header.leader_epoch)
@@ -101,6 +105,14 @@ def find_record(look: LookInside, batches: Sequence[Buffer]) -> ListedOffset | N
                     return best
                 wanted = best.timestamp_ms + 1
     return best
+
+
+def _records(records: Buffer, header: BatchHeader) -> list[Record]:
+    try:
+        return decode_records(records, header)
+    except CorruptError:
+        # Brokers pass on what a producer compressed badly, and so must not fail on it: its header stands for the batch.
+        return [Record(timestamp_ms=header.max_timestamp_ms, offset=header.base_offset)]
 
 
 def _chunks_at(partition: Partition, timestamp_ms: int, start: int, end: int) -> tuple[Chunk, ...]:

@@ -126,11 +126,6 @@ class Partition:
         return self._flushed.end_offset
 
     @property
-    def size_bytes(self) -> int:
-        """Of all batches that the log holds."""
-        return self._flushed.index.size_bytes + self._tail.size_bytes
-
-    @property
     def index(self) -> OffsetIndex:
         """Where flushed batches lie. To be read only."""
         return self._flushed.index
@@ -260,7 +255,7 @@ class Partition:
         """The slot that holds the oldest unflushed batches is durable: fetches below its end go to the bucket from now on."""
         assert not rows or rows[-1].last_offset < self._log_end_offset, rows[-1]
         self._flushed.apply(leader_id, slot, rows, producers)
-        self._tail.flushed(self._flushed.end_offset, sum(row.size_bytes for row in rows))
+        self._tail.flushed(self._flushed.end_offset)
 
     def expire_producers(self, now_ms: int) -> int:
         """Forget producers that have been idle for ``producer.id.expiration.ms``; how many."""

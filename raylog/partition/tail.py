@@ -1,6 +1,7 @@
 """What a partition has appended but not yet flushed, as runs of offsets: enough to find a timestamp, never the bytes.
 
-Batches are folded into runs of up to 256 KiB, so that a busy partition's tail stays short however small its batches are.
+Batches are folded into runs of up to 256 KiB (or one batch), so that a busy partition's tail stays short however small its
+batches are, and looking inside a run reads little.
 """
 
 from collections import deque
@@ -8,7 +9,7 @@ from typing import Final, NamedTuple
 
 from raylog.partition.outcomes import NO_TIMESTAMP_MS
 
-_RUN_BYTES: Final = 256 * 1024
+RUN_BYTES_MAX: Final = 256 * 1024
 
 
 class TailRun(NamedTuple):
@@ -18,7 +19,7 @@ class TailRun(NamedTuple):
 
 
 class Tail:
-    __slots__ = ("_first", "_last", "_newest", "_run_bytes", "_runs", "size_bytes")
+    __slots__ = ("_first", "_last", "_newest", "_run_bytes", "_runs")
 
     def __init__(self) -> None:
         self._runs: deque[TailRun] = deque()
@@ -27,9 +28,11 @@ class Tail:
         self._last = 0
         self._newest = NO_TIMESTAMP_MS
         self._run_bytes = 0
-        self.size_bytes = 0
 
     def append(self, first_offset: int, last_offset: int, max_timestamp_ms: int, size_bytes: int) -> None:
+        if self._run_bytes and self._run_bytes + size_bytes > RUN_BYTES_MAX:
+            self._runs.append(TailRun(self._first, self._last, self._newest))
+            self._run_bytes = 0
         if self._run_bytes == 0:
             self._first = first_offset
             self._newest = max_timestamp_ms
@@ -37,22 +40,17 @@ class Tail:
             self._newest = max_timestamp_ms
         self._last = last_offset
         self._run_bytes += size_bytes
-        self.size_bytes += size_bytes
-        if self._run_bytes >= _RUN_BYTES:
-            self._runs.append(TailRun(self._first, last_offset, self._newest))
-            self._run_bytes = 0
 
     def runs(self) -> list[TailRun]:
         """In offset order."""
         open_run = [TailRun(self._first, self._last, self._newest)] if self._run_bytes else []
         return [*self._runs, *open_run]
 
-    def flushed(self, end_offset: int, size_bytes: int) -> None:
-        """Offsets below ``end_offset``, of ``size_bytes``, are in the index now.
+    def flushed(self, end_offset: int) -> None:
+        """Offsets below ``end_offset`` are in the index now.
 
         A run that reaches over it stays, cut; its timestamp may then be too high.
         """
-        self.size_bytes -= size_bytes
         while self._runs and self._runs[0].last_offset < end_offset:
             self._runs.popleft()
         if self._runs:
@@ -70,4 +68,3 @@ class Tail:
             assert run.first_offset == next_offset <= run.last_offset, run
             next_offset = run.last_offset + 1
         assert next_offset == log_end_offset, (next_offset, log_end_offset)
-        assert (self.size_bytes > 0) == (flushed_end_offset < log_end_offset), self.size_bytes

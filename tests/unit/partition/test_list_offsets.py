@@ -109,6 +109,16 @@ def test_an_empty_log_has_no_record(lab):
     assert world.ask(-2) == ListedOffset(-1, 0, 3)
 
 
+def test_a_batch_that_nobody_can_uncompress_is_found_by_its_header(lab):
+    world = World(lab)
+    world.append(100)
+    zstd_in_name_only = lab.batch([200, 300], attributes=4)
+    world.tail.extend(lab.append(world.partition, zstd_in_name_only).batches)
+    world.partition.durable(3)
+    assert world.ask(150) == ListedOffset(300, 1, 3)
+    assert world.ask(MAX_TIMESTAMP) == ListedOffset(300, 1, 3)
+
+
 records = st.lists(st.lists(st.integers(-1, 20), min_size=1, max_size=4), max_size=12)
 
 

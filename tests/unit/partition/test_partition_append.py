@@ -200,12 +200,3 @@ def test_an_idle_producer_is_forgotten_after_the_configured_time(lab):
     assert partition.expire_producers(lab.now_ms + 999) == 0
     assert partition.expire_producers(lab.now_ms + 1000) == 1
     assert isinstance(lab.append(partition, lab.batch(producer=(9, 0, 44))), Appended)
-
-
-def test_size_counts_what_is_flushed_and_what_is_not(lab):
-    partition, bucket = lab.partition(), lab.Bucket()
-    placed = lab.fill(partition, lab.batch(2), lab.batch(5))
-    total = len(lab.joined(placed))
-    assert partition.size_bytes == total
-    lab.flush(partition, bucket, placed[:1])
-    assert partition.size_bytes == total
