@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,11 @@ from raylog.model.limits import Limits
 from raylog.model.routing import LeaderEndpoint
 from raylog.protocol.batch import Record, decode_records, encode_batch, headers
 from raylog.protocol.wire import decode_response, encode_request, ms, response_correlation_id
+from raylog.storage.checkpoint import latest_checkpoint
+from raylog.storage.keys import leader_prefix
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.object_store import Priority
+from raylog.storage.read_plan import decode_read_plan
 from raylog.storage.wal import Wal
 from raylog.storage.wal_class import open_wal, parse_wal_class
 
@@ -41,6 +44,11 @@ class GatedStore(MemoryStore):
         self._gate = asyncio.Event()
         self._gate.set()
         self.held = 0
+        self._era = 0
+
+    def discard_held(self) -> None:
+        """Puts that are held have never been sent."""
+        self._era += 1
 
     def shut(self) -> None:
         self._gate.clear()
@@ -49,9 +57,12 @@ class GatedStore(MemoryStore):
         self._gate.set()
 
     async def put_if_absent(self, key: str, body: Sequence[Buffer], *, priority: Priority = Priority.WAL) -> None:
+        era = self._era
         self.held += 1
         await self._gate.wait()
         self.held -= 1
+        if era != self._era:
+            raise RetryError("The process that asked for this has died.")
         await super().put_if_absent(key, body, priority=priority)
 
 
@@ -211,9 +222,7 @@ def fetch_request(
     types = request_types(1, version)
     epoch = {"current_leader_epoch": leader_epoch} if version >= 9 else {}
     partitions = tuple(
-        types.FetchPartition(
-            partition=number, fetch_offset=offset, partition_max_bytes=partition_max_bytes, **epoch
-        )
+        types.FetchPartition(partition=number, fetch_offset=offset, partition_max_bytes=partition_max_bytes, **epoch)
         for number, offset in offsets.items()
     )
     named = {"topic_id": TOPIC_ID} if version >= 13 else {"topic": TOPIC}
@@ -226,6 +235,32 @@ def fetch_request(
         **({"forgotten_topics_data": ()} if version >= 7 else {}),
         **({"replica_id": -1} if version < 15 else {}),
     )
+
+
+def list_offsets_request(number: int, timestamp: int, *, version: int = 7, isolation_level: int = 0) -> Any:
+    types = request_types(2, version)
+    partition = types.ListOffsetsPartition(partition_index=number, timestamp=timestamp)
+    return types.ListOffsetsRequest(
+        replica_id=-1,
+        isolation_level=isolation_level,
+        topics=(types.ListOffsetsTopic(name=TOPIC, partitions=(partition,)),),
+    )
+
+
+def delete_records_request(number: int, offset: int, *, timeout_ms: int = 5000) -> Any:
+    types = request_types(21, 2)
+    partition = types.DeleteRecordsPartition(partition_index=number, offset=offset)
+    return types.DeleteRecordsRequest(
+        topics=(types.DeleteRecordsTopic(name=TOPIC, partitions=(partition,)),), timeout=ms(timeout_ms)
+    )
+
+
+def epoch_end_request(number: int, leader_epoch: int, *, current: int = -1) -> Any:
+    types = request_types(23, 4)
+    partition = types.OffsetForLeaderPartition(
+        partition=number, current_leader_epoch=current, leader_epoch=leader_epoch
+    )
+    return types.OffsetForLeaderEpochRequest(topics=(types.OffsetForLeaderTopic(topic=TOPIC, partitions=(partition,)),))
 
 
 def values_of(records: bytes) -> list[bytes | None]:
@@ -280,6 +315,27 @@ class Cluster:
         await self.start()
         return await self.client()
 
+    async def records_of(self, client: Client, response: Any) -> bytes:
+        """The batches of a fetch's only partition: those in it, or those that its read plan names."""
+        partition = response.responses[0].partitions[0]
+        if id(response) not in client.planned:
+            assert partition.preferred_read_replica == -1
+            return bytes(partition.records)
+        assert partition.preferred_read_replica == -2
+        plan = decode_read_plan(partition.records)
+        return b"".join([await self.store.get(r.key, start=r.position, length=r.size_bytes) for r in plan])
+
+    async def has_checkpoint(self) -> bool:
+        return await latest_checkpoint(self.store, leader_prefix(LeaderId(1))) is not None
+
+    def validate(self) -> None:
+        """Every partition of the newest leader keeps its invariants."""
+        parts = self.leaders[-1]._parts
+        assert parts is not None
+        for hosted in parts.context.partitions:
+            hosted.core.validate()
+            hosted.tail.validate()
+
     async def crash(self) -> None:
         """End the newest leader as kill -9 does: nothing more is flushed or answered."""
         leader = self.leaders.pop()
@@ -305,9 +361,7 @@ def wal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def make_cluster(tmp_path: Path) -> Callable[[str], Cluster]:
-    return lambda wal_url: Cluster(
-        wal_url=wal_url, run_dir=tmp_path, store=GatedStore(), controller=FakeController()
-    )
+    return lambda wal_url: Cluster(wal_url=wal_url, run_dir=tmp_path, store=GatedStore(), controller=FakeController())
 
 
 @pytest.fixture
