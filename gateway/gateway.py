@@ -20,7 +20,7 @@ from gateway.server import ClientServer, bound_socket
 from raylog.model.admin import ControllerClient
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import RetryError
-from raylog.model.limits import GatewayLimits
+from raylog.model.limits import Limits
 from raylog.model.logs import fields, role_logger
 from raylog.model.routing import BrokerEndpoint
 from raylog.storage.block_cache import BlockCache
@@ -42,7 +42,7 @@ class Gateway:
         controller: ControllerClient,
         clock: Clock,
         rng: Random,
-        limits: GatewayLimits,
+        limits: Limits,
         host: str,
         port: int,
         reuse_port: bool,
@@ -57,11 +57,11 @@ class Gateway:
 
         Made and used on one event loop. The store stays the caller's.
         """
-        self._block_cache = BlockCache(store, capacity_bytes=limits.block_cache_bytes, registry=registry)
+        self._block_cache = BlockCache(store, capacity_bytes=limits.gateway.block_cache_bytes, registry=registry)
         self._controller = controller
         self._clock = clock
         self._rng = rng
-        self._limits = limits
+        self._limits = limits.gateway
         self._address = (host, port)
         self._reuse_port = reuse_port
         self._advertised = (advertised_host, advertised_port)
@@ -72,7 +72,13 @@ class Gateway:
         self._metrics = GatewayMetrics(registry, self._apis)
         self._routes = RouteFollower(controller, clock, rng, self._log)
         self._channels = LeaderChannels(
-            routes=self._routes, node_id=node_id, clock=clock, rng=rng, limits=limits, log=self._log, connect=connect
+            routes=self._routes,
+            node_id=node_id,
+            clock=clock,
+            rng=rng,
+            limits=limits.gateway,
+            log=self._log,
+            connect=connect,
         )
         self._server: ClientServer | None = None
         self._tasks: list[asyncio.Task[None]] = []

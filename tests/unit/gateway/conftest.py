@@ -17,7 +17,7 @@ from gateway.gateway import Gateway
 from raylog.model.clock import SystemClock
 from raylog.model.errors import RetryError
 from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicId
-from raylog.model.limits import GatewayLimits
+from raylog.model.limits import GatewayLimits, Limits
 from raylog.model.routing import (
     EMPTY_ROUTING_TABLE,
     BrokerEndpoint,
@@ -211,7 +211,7 @@ class World:
             controller=self.controller,  # type: ignore[arg-type]
             clock=self.clock,
             rng=Random(7),
-            limits=self.limits,
+            limits=Limits(gateway=self.limits),
             host="127.0.0.1",
             port=0,
             reuse_port=False,

@@ -1,0 +1,28 @@
+"""Fixtures for every kind of test."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def make_cluster(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Makes and starts clusters in this process (tests/harness); all of them are stopped in the end."""
+    # Imported here, so that tests of a part run while another part does not.
+    from tests.harness.cluster import running
+
+    with ExitStack() as stack:
+
+        def make(folder: Path = tmp_path, **options: Any) -> Any:
+            return stack.enter_context(running(folder, **options))
+
+        yield make
+
+
+@pytest.fixture
+def cluster(make_cluster: Callable[..., Any]) -> Any:
+    """A cluster of two leaders per WAL class and one gateway, with all of its state in the test's folder."""
+    return make_cluster()
