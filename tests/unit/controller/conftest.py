@@ -32,12 +32,21 @@ class Launcher:
     started: list[tuple[int, str]] = field(default_factory=list)
     refusals: int = 0
     """So many of the next calls say RetryError."""
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ensure_leader(self, leader_id: LeaderId, wal_class: str) -> None:
         if self.refusals:
             self.refusals -= 1
             raise RetryError("No room on any node.")
         self.started.append((leader_id, wal_class))
+        self._news.set()
+
+    async def wait_for(self, count: int) -> list[tuple[int, str]]:
+        """What was started, once that is so many leaders."""
+        while len(self.started) < count:
+            self._news.clear()
+            await self._news.wait()
+        return self.started
 
 
 def endpoint(leader_id: int, log_epoch: int = 1, port: int = 7000) -> LeaderEndpoint:

@@ -109,17 +109,13 @@ async def test_leaders_that_lead_something_are_ensured_again_after_a_restart(clu
     await created(first)
     cluster.launcher.started.clear()
     await cluster.restart(leaders_per_class=5)
-    while len(cluster.launcher.started) < 2:
-        await asyncio.sleep(0)
-    assert cluster.launcher.started == [(1, "file"), (2, "file")]
+    assert await cluster.launcher.wait_for(2) == [(1, "file"), (2, "file")]
 
 
 async def test_a_leader_that_cannot_be_started_is_tried_until_it_can(cluster):
     cluster.launcher.refusals = 5
     await cluster.start()
-    while len(cluster.launcher.started) < 2:
-        await asyncio.sleep(0)
-    assert sorted(cluster.launcher.started) == [(1, "file"), (2, "file")]
+    assert sorted(await cluster.launcher.wait_for(2)) == [(1, "file"), (2, "file")]
 
 
 async def test_a_class_gets_its_leaders_when_its_first_topic_comes(cluster):
@@ -128,9 +124,7 @@ async def test_a_class_gets_its_leaders_when_its_first_topic_comes(cluster):
         [NewTopic(name="logs", partitions=2, configs={"raylog.wal": "object"})], timeout_ms=1
     )
     assert result.error_code == ErrorCode.request_timed_out
-    while len(cluster.launcher.started) < 4:
-        await asyncio.sleep(0)
-    assert cluster.launcher.started[2:] == [(3, "object"), (4, "object")]
+    assert (await cluster.launcher.wait_for(4))[2:] == [(3, "object"), (4, "object")]
 
 
 async def test_two_creators_of_one_topic_get_one_topic(cluster):
