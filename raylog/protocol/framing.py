@@ -46,6 +46,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
         """Its size when whole."""
         self._large_filled = 0
         self._is_read_paused = False
+        self._is_transport_paused = False
         self._is_cutting = False
         self._is_closed = False
         self._is_write_paused = False
@@ -110,20 +111,25 @@ class FrameProtocol(asyncio.BufferedProtocol):
 
     def pause_reading(self) -> None:
         """Hand out no further frame until ``resume_reading``. May be called in ``frame_received``."""
-        if self._is_read_paused or self._is_closed:
-            return
         self._is_read_paused = True
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._tell_transport()
 
     def resume_reading(self) -> None:
         """Hand out the frames that are here already, then go on receiving."""
-        if not self._is_read_paused or self._is_closed:
+        if not self._is_read_paused:
             return
         self._is_read_paused = False
         if not self._is_cutting:
             self._cut_frames()
-        if not self._is_read_paused and not self._is_closed and self._transport is not None:
+        self._tell_transport()
+
+    def _tell_transport(self) -> None:
+        if self._transport is None or self._is_closed or self._is_read_paused == self._is_transport_paused:
+            return
+        self._is_transport_paused = self._is_read_paused
+        if self._is_transport_paused:
+            self._transport.pause_reading()
+        else:
             self._transport.resume_reading()
 
     def close(self) -> None:
@@ -143,6 +149,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self.connection_opened()
+        self._tell_transport()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_closed = True

@@ -93,8 +93,8 @@ _JOIN_BYTES = 16 * 1024
 _PRODUCE_KEY, _FETCH_KEY = 0, 1
 
 # What kio's reader raises for bytes that the guard lets through: text that is not UTF-8, null where none is allowed, an
-# unknown error code, a timestamp that no datetime holds.
-_DECODE_ERRORS = (SerialError, ValueError, OverflowError, TypeError)
+# unknown error code, a timestamp that no datetime holds, a tagged field that it does not know (KeyError).
+_DECODE_ERRORS = (SerialError, ValueError, OverflowError, TypeError, KeyError)
 
 
 class RequestHead(NamedTuple):
