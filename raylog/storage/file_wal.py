@@ -171,8 +171,8 @@ class FileWal:
         if self._failed:
             return
         # Older epochs' segments stay until one of ours, with the cuts in its header, is durable: without it, whatever a
-        # fenced writer adds behind them would count.
-        if self._leftovers is not None and self._synced_lsn > 0:
+        # fenced writer adds behind them would count. That an entry of ours is in a slot says that theirs, before it, are.
+        if self._leftovers is not None and lsn > 0 and self._synced_lsn > 0:
             self._pool.doom(self._leftovers.names)
             self._leftovers = None
         self._segments.trim(Lsn(min(lsn, self._synced_lsn)))

@@ -81,7 +81,7 @@ class Wal(Protocol):
         ...
 
     def flushed(self, lsn: Lsn) -> None:
-        """All entries up to ``lsn``, and before them all that ``recover`` gave, are in durable slots of the leader log."""
+        """All entries up to ``lsn`` are in durable slots of the leader log; from 1 on, so is all that ``recover`` gave."""
         ...
 
     async def close(self) -> None:

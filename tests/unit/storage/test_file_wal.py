@@ -130,6 +130,8 @@ async def test_entries_of_several_epochs_come_back_until_flushed(disk: PosixDisk
     last.wal.append(entry(1, b"10/1"))
     await last.until_durable(1)
     last.wal.flushed(Lsn(0))
+    assert [name[:10] for name in disk.names() if name < "0000000010"] == ["0000000001", "0000000004", "0000000009"]
+    last.wal.flushed(Lsn(1))
     await last.wal.close()
     after = await Writer(disk).open(11)
     assert [body for _, body in after.recovered] == [b"10/1"]
@@ -215,7 +217,7 @@ async def test_a_fenced_writers_segments_are_never_used_again(disk: PosixDisk) -
     taker = await Writer(disk).open(2)
     taker.wal.append(entry(1, b"taker"))
     await taker.until_durable(1)
-    taker.wal.flushed(Lsn(0))
+    taker.wal.flushed(Lsn(1))
     # The fenced writer wakes in the middle of a commit and goes on writing into its file.
     old.wal.append(entry(2, bytes(30_000)))
     await old.until(lambda: bool(old.fatal))
