@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from controller.answers import config_answer, topic_answer
 from controller.journal import Journal, open_journal
 from controller.launcher import LeaderKeeper, LeaderLauncher
+from controller.leader_watch import LeaderWatch
 from controller.metrics import ControllerMetrics
 from controller.records import (
     Adoption,
@@ -97,6 +98,9 @@ class Controller:
         self._routes = RouteMaker(self._rules)
         self._table = EMPTY_ROUTING_TABLE
         self._keeper = LeaderKeeper(launcher, self._needed_leaders, clock, limits.controller.launch_retry_s, self._log)
+        self._watch = LeaderWatch(
+            launcher, self._needed_leaders, clock, limits.controller.leader_silence_s_max, self._log
+        )
         self._journal: Journal | None = None
         self._routes_version = 0
         self._assignments_floor = 0
@@ -129,6 +133,7 @@ class Controller:
         await journal.settled()
         self._metrics.show(journal.durable)
         self._own(self._keeper.run())
+        self._own(self._watch.run())
 
     async def close(self) -> None:
         """Release all callers and stop. Idempotent. Leaders and gateways go on without it."""
@@ -146,6 +151,7 @@ class Controller:
         known = self._known_leader(journal.planned, endpoint.leader_id, endpoint.log_epoch)
         if endpoint != known:
             journal.submit([leader_registered(endpoint)])
+        self._watch.heard(endpoint.leader_id)
         await journal.settled()
         return self._assignments(endpoint.leader_id)
 
@@ -156,7 +162,9 @@ class Controller:
                 raise RetryError(f"Leader {leader_id} has not registered at epoch {log_epoch}.")
             return self._assignments_version(leader_id) > version
 
-        await self._until(news, self._limits.controller.poll_s_max)
+        news()  # raises for one that is not, or no longer, the leader: it is no sign of life
+        self._watch.heard(leader_id)
+        await self._until(news, self._limits.controller.leader_poll_s_max)
         return self._assignments(leader_id)
 
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None:

@@ -1,7 +1,7 @@
 """The port to what starts leaders, and the loop that has every leader running that leads something.
 
-Starting is all the controller does: a leader's process is kept alive by its launcher (Ray restarts its actors for ever), and
-makes itself known by registering.
+A leader's process that ends is started again by its launcher (Ray restarts its actors for ever); one that hangs is the
+business of ``controller.leader_watch``.
 """
 
 import asyncio
@@ -17,6 +17,10 @@ from raylog.model.logs import RoleLogger, fields
 class LeaderLauncher(Protocol):
     async def ensure_leader(self, leader_id: LeaderId, wal_class: str) -> None:
         """Have the leader running somewhere, now and from now on. May be repeated. Raises RetryError if that cannot be now."""
+        ...
+
+    async def replace_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+        """Start a successor beside a leader that is silent; the bucket fences whichever is the earlier. Raises RetryError."""
         ...
 
 

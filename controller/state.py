@@ -189,7 +189,10 @@ class MetadataState:
         topic = self.topics.pop(topic_id)
         del self.topic_ids[topic.name]
         for number, partition in enumerate(topic.partitions):
-            del self._led[partition.leader_id][TopicPartition(topic_id, number)]
+            led = self._led[partition.leader_id]
+            del led[TopicPartition(topic_id, number)]
+            if not led:
+                del self._led[partition.leader_id]
         return topic.leaders
 
     def to_records(self) -> Iterator[Record]:

@@ -124,7 +124,11 @@ class ControllerLimits:
     """The controller's patience with callers, and how much metadata one request may make."""
 
     poll_s_max: float = 30.0
-    """A long poll for routes or assignments returns after so long, changed or not."""
+    """A long poll for routes returns after so long, changed or not."""
+    leader_poll_s_max: float = 3.0
+    """The same for a leader's assignments: its next poll is its sign of life."""
+    leader_silence_s_max: float = 10.0
+    """A leader that has not polled for so long gets a successor beside it."""
     call_patience_s: float = 30.0
     """A caller waits so long for a controller that is away before it gets RetryError."""
     topic_partitions_max: int = 10_000

