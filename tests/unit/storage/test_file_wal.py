@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import UUID
@@ -15,6 +16,7 @@ from raylog.model.ids import LeaderId, LogEpoch, Lsn, TopicId, TopicPartition
 from raylog.storage.file_wal import FileWal, FileWalLimits
 from raylog.storage.wal import FlushPolicy, WalEntry
 from raylog.storage.wal_disk import PosixDisk, PosixSegment
+from raylog.storage.wal_format import decode_segment_header
 from raylog.storage.wal_pool import ThreadOffload
 
 SEGMENT_BYTES = 64 << 10
@@ -306,12 +308,50 @@ async def test_a_full_disk_is_a_full_wal(disk: PosixDisk, monkeypatch: pytest.Mo
 async def test_on_a_full_disk_the_bucket_makes_entries_durable(
     disk: PosixDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    earlier = await Writer(disk).open(1)
+    earlier.wal.append(entry(1))
+    await earlier.wal.close()
+    [name, *_] = disk.names()
     monkeypatch.setattr(PosixDisk, "create", _raises(errno.ENOSPC))
-    writer = await Writer(disk).open(1)
+    writer = await Writer(disk).open(2)
     writer.wal.append(entry(1))
     writer.wal.flushed(Lsn(1))
     assert writer.durable == [1]
     await writer.wal.close()
+    # Without a segment of its own there is no cut: the earlier epoch's stays, or a fenced writer could go on behind it.
+    assert name in disk.names()
+
+
+async def test_a_segment_is_not_trimmed_while_a_commit_writes_it(disk: PosixDisk) -> None:
+    writer = await Writer(disk, inline=False).open(1)
+    writer.wal.append(entry(1))
+    await writer.until_durable(1)
+    under_way, go_on = threading.Event(), threading.Event()
+    real = disk.read_fence
+
+    def held() -> bytes:
+        under_way.set()
+        assert go_on.wait(20)
+        return real()
+
+    await turn_until(lambda: writer.wal._pool is not None and not writer.wal._pool.spare_coming)
+    disk.read_fence = held  # type: ignore[method-assign]
+    for lsn in (2, 3, 4):
+        writer.wal.append(entry(lsn, bytes(30_000)))
+    await turn_until(under_way.is_set)
+    # The bucket is faster: the slots are durable while the commit over two segments is not.
+    writer.wal.flushed(Lsn(4))
+    assert writer.durable == [1, 4]
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert all(decode_segment_header(file_start(disk, name)) for name in disk.names()[:2])
+    go_on.set()
+    await writer.wal.close()
+    assert not writer.fatal and writer.durable == [1, 4]
+
+
+def file_start(disk: PosixDisk, name: str) -> bytes:
+    return (disk.folder / name).read_bytes()[:4096]
 
 
 async def test_short_writes_and_many_buffers_are_written_whole(
