@@ -59,10 +59,12 @@ class Fetch:
 class _Collected:
     """An answer as it is put together."""
 
-    __slots__ = ("has_error", "has_plan", "size_bytes", "topics")
+    __slots__ = ("has_plan", "must_answer", "size_bytes", "topics")
 
     def __init__(self) -> None:
-        self.has_error = False
+        self.must_answer = False
+        """Whatever ``min_bytes`` says: there is an error to tell, or batches that have left memory (as Kafka does for
+        older segments)."""
         self.has_plan = False
         self.size_bytes = 0
         self.topics: dict[int, tuple[Any, list[Any]]] = {}
@@ -91,7 +93,7 @@ class Fetcher:
         fetch = Fetch(call, self._partitions, self._limits)
         found = self._collect(fetch)
         lacking = fetch.min_bytes - found.size_bytes
-        if lacking <= 0 or found.has_error or fetch.max_wait_s <= 0 or not fetch.targets or not self._waits.has_room:
+        if lacking <= 0 or found.must_answer or fetch.max_wait_s <= 0 or not fetch.targets or not self._waits.has_room:
             self._answer(fetch, found)
             return
         deadline = self._clock.monotonic() + fetch.max_wait_s
@@ -193,7 +195,7 @@ class Fetcher:
             "records": b"",
         }
         if isinstance(start, FetchDiverging):
-            found.has_error = True
+            found.must_answer = True
             values["diverging_epoch"] = response_types(fetch.call.head).EpochEndOffset(
                 epoch=start.epoch, end_offset=start.end_offset
             )
@@ -212,12 +214,11 @@ class Fetcher:
     ) -> None:
         tail = hosted.tail
         if not fetch.wants_records:
-            lacking = fetch.min_bytes - found.size_bytes
-            if bounds.offset >= tail.start_offset:
-                found.size_bytes += tail.available_bytes(bounds.offset, bounds.end_offset, lacking)
+            if bounds.offset < tail.start_offset:
+                found.must_answer = True
             else:
-                rows = hosted.core.index.plan(bounds.offset, bounds.end_offset, max(lacking, 0))
-                found.size_bytes += sum(row.size_bytes for row in rows)
+                lacking = fetch.min_bytes - found.size_bytes
+                found.size_bytes += tail.available_bytes(bounds.offset, bounds.end_offset, lacking)
             return
         is_first = not found.size_bytes
         max_bytes = min(part.partition_max_bytes, fetch.max_bytes - found.size_bytes)
@@ -237,7 +238,7 @@ class Fetcher:
                 ]
             )
             values["preferred_read_replica"] = IS_PLAN
-            found.has_plan = True
+            found.has_plan = found.must_answer = True
             self._metrics.tail_misses.add(1)
         found.size_bytes += size
         if fetch.read_committed and size:
@@ -255,7 +256,7 @@ class Fetcher:
         make_partition: "Callable[..., Any]",
         hosted: HostedPartition | None = None,
     ) -> Any:
-        found.has_error = True
+        found.must_answer = True
         self._metrics.error(1, code.name)
         return make_partition(
             {

@@ -41,6 +41,9 @@ class LeaderConnection(FrameProtocol):
         self._holds = 0
 
     def connection_opened(self) -> None:
+        if self._listener.is_closed:
+            self.abort()
+            return
         self._listener.connections.add(self)
         assert self._transport is not None
         self._transport.set_write_buffer_limits(high=self._leader.limits.answer_bytes_max)
@@ -148,6 +151,7 @@ class Listener:
         self.leader = leader
         self.apis = apis
         self.connections: set[LeaderConnection] = set()
+        self.is_closed = False
         self._servers: list[asyncio.AbstractServer] = []
 
     async def start(self, unix_path: Path, tcp_host: str) -> int:
@@ -161,24 +165,27 @@ class Listener:
 
     def abort(self) -> None:
         """Drop every connection, unsent answers with it, and take no more."""
-        for server in self._servers:
-            server.close()
+        self._stop_accepting()
         for connection in list(self.connections):
             connection.abort()
 
     def stop_reading(self) -> None:
         """Take no more connections and no more requests."""
-        for server in self._servers:
-            server.close()
+        self._stop_accepting()
         for connection in self.connections:
             connection.hold_reading()
 
     async def close(self) -> None:
         """Send what is answered, then close."""
-        self.stop_reading()
+        self._stop_accepting()
         for connection in list(self.connections):
             connection.close()
             await connection.finished()
+
+    def _stop_accepting(self) -> None:
+        self.is_closed = True
+        for server in self._servers:
+            server.close()
         self._servers.clear()
 
 

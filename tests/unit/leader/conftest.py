@@ -117,7 +117,7 @@ class Client:
         self._writer = writer
         self._next_id = 1
         self._asked: dict[int, tuple[int, int, asyncio.Future[Any]]] = {}
-        self.planned: set[int] = set()
+        self._planned: list[Any] = []
         self._task = asyncio.create_task(self._read())
 
     @classmethod
@@ -141,6 +141,10 @@ class Client:
     async def ask(self, request: Any) -> Any:
         async with asyncio.timeout(NO_WAIT_S):
             return await self.send(request)
+
+    def has_plan(self, response: Any) -> bool:
+        """Whether the answer came with the plan bit."""
+        return any(response is planned for planned in self._planned)
 
     async def gone(self) -> None:
         """Wait until the other side has closed the connection."""
@@ -166,7 +170,7 @@ class Client:
                 api_key, version, answer = self._asked.pop(plain_id)
                 entity: Any = decode_response(api_key, version, frame)[1]
                 if correlation_id != plain_id:
-                    self.planned.add(id(entity))
+                    self._planned.append(entity)
                 answer.set_result(entity)
         except (asyncio.IncompleteReadError, ConnectionError):
             for _, _, answer in self._asked.values():
@@ -242,8 +246,9 @@ def list_offsets_request(number: int, timestamp: int, *, version: int = 7, isola
     partition = types.ListOffsetsPartition(partition_index=number, timestamp=timestamp)
     return types.ListOffsetsRequest(
         replica_id=-1,
-        isolation_level=isolation_level,
         topics=(types.ListOffsetsTopic(name=TOPIC, partitions=(partition,)),),
+        **({"isolation_level": isolation_level} if version >= 2 else {}),
+        **({"timeout": ms(5000)} if version >= 10 else {}),
     )
 
 
@@ -307,6 +312,7 @@ class Cluster:
     async def client(self, *, tcp: bool = False) -> Client:
         client = await Client.connect(self.controller.registered[-1], tcp=tcp)
         self.clients.append(client)
+        await client.ask(fetch_request({}))  # so that the leader has accepted it, too
         return client
 
     async def lead(self, *assignments: Assignment) -> Client:
@@ -318,7 +324,7 @@ class Cluster:
     async def records_of(self, client: Client, response: Any) -> bytes:
         """The batches of a fetch's only partition: those in it, or those that its read plan names."""
         partition = response.responses[0].partitions[0]
-        if id(response) not in client.planned:
+        if not client.has_plan(response):
             assert partition.preferred_read_replica == -1
             return bytes(partition.records)
         assert partition.preferred_read_replica == -2

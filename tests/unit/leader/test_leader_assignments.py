@@ -1,0 +1,103 @@
+"""What a leader does with what the controller says, and without it."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+from kio.schema.errors import ErrorCode
+
+
+async def produce(client: Any, kit: Any, number: int = 0, topic: str = "events", value: bytes = b"v") -> Any:
+    response = await client.ask(kit.produce_request({number: kit.batch(value)}, topic=topic))
+    ((partition,),) = (topic.partition_responses for topic in response.responses)
+    return partition
+
+
+async def test_partitions_assigned_later_are_adopted_durably_then_reported(cluster: Any, kit: Any) -> None:
+    client = await cluster.lead(kit.assignment(0))
+    cluster.store.shut()
+    await cluster.controller.assign(kit.assignment(0), kit.assignment(1))
+    for _ in range(20):
+        assert (await produce_unled(client, kit, 1)) is ErrorCode.not_leader_or_follower
+    assert kit.assignment(1).partition not in cluster.controller.adopted
+    cluster.store.release()
+    await cluster.controller.until(lambda: kit.assignment(1).partition in cluster.controller.adopted)
+    assert (await produce(client, kit, 1)).error_code is ErrorCode.none
+
+
+async def produce_unled(client: Any, kit: Any, number: int) -> ErrorCode:
+    response = await client.ask(kit.fetch_request({number: 0}))
+    code: ErrorCode = response.responses[0].partitions[0].error_code
+    return code
+
+
+async def test_adoption_is_reported_again_by_the_next_leader_with_the_same_base(cluster: Any, kit: Any) -> None:
+    await cluster.lead(kit.assignment(0))
+    assert cluster.controller.adopted == {kit.assignment(0).partition: -1}
+    await cluster.crash()
+    cluster.controller.adopted.clear()
+    await cluster.start()
+    assert cluster.controller.adopted == {kit.assignment(0).partition: -1}
+    assert [endpoint.log_epoch for endpoint in cluster.controller.registered] == [1, 2]
+
+
+async def test_released_partition_is_gone_for_good_and_its_successor_by_name_starts_empty(
+    cluster: Any, kit: Any
+) -> None:
+    client = await cluster.lead(kit.assignment(0))
+    assert (await produce(client, kit)).base_offset == 0
+    reborn = kit.assignment(0, topic_id=UUID(int=0xDEF))
+    await cluster.controller.assign(reborn)
+    await cluster.controller.until(lambda: reborn.partition in cluster.controller.adopted)
+    assert (await produce(client, kit)).base_offset == 0
+    assert (await produce(client, kit)).base_offset == 1
+    await cluster.crash()
+    leader = await cluster.start()
+    assert [hosted.partition for hosted in leader._parts.context.partitions] == [reborn.partition]
+    assert (await produce(await cluster.client(), kit)).base_offset == 2
+
+
+async def test_settings_take_effect_when_they_change(cluster: Any, kit: Any) -> None:
+    client = await cluster.lead(kit.assignment(0))
+    assert (await produce(client, kit, value=bytes(2000))).error_code is ErrorCode.none
+    await cluster.controller.assign(kit.assignment(0, **{"max.message.bytes": "1000"}), kit.assignment(1))
+    await cluster.controller.until(lambda: kit.assignment(1).partition in cluster.controller.adopted)
+    assert (await produce(client, kit, value=bytes(2000))).error_code is ErrorCode.message_too_large
+    assert (await produce(client, kit, 1, value=bytes(2000))).error_code is ErrorCode.none
+    await cluster.controller.assign(kit.assignment(1), kit.assignment(2), broker_configs={"message.max.bytes": "1000"})
+    await cluster.controller.until(lambda: kit.assignment(2).partition in cluster.controller.adopted)
+    assert (await produce(client, kit, 1, value=bytes(2000))).error_code is ErrorCode.message_too_large
+
+
+async def test_leader_serves_what_it_leads_while_the_controller_is_away(cluster: Any, kit: Any) -> None:
+    client = await cluster.lead(kit.assignment(0))
+    assert (await produce(client, kit)).base_offset == 0
+    endpoint = cluster.controller.registered[-1]
+    await cluster.crash()
+    cluster.controller.is_away = True
+    starting = asyncio.create_task(cluster.start())
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                client = await kit.Client.connect(endpoint)
+                break
+            except OSError:
+                await asyncio.sleep(0)
+    cluster.clients.append(client)
+    assert (await produce(client, kit)).base_offset == 1
+    assert not starting.done()
+    cluster.controller.is_away = False
+    await starting
+
+
+async def test_leader_that_registers_too_late_is_fenced(cluster: Any, kit: Any) -> None:
+    await cluster.lead(kit.assignment(0))
+    newest = cluster.controller.registered[-1]
+    await cluster.crash()
+    cluster.controller.registered.append(kit.replace(newest, log_epoch=99))
+    try:
+        await cluster.start()
+    except kit.FencedError:
+        pass
+    else:
+        raise AssertionError("a leader registered below the registered epoch")
