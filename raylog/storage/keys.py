@@ -8,7 +8,9 @@
     That leader's. Put if absent, then immutable. A slot whose body is record batches and whose meta is their index
     (``data_object``).
 ``leaders/{leader:06d}/checkpoint/{slot:020d}``
-    That leader's. May be written again with the same meaning. A slot of kind CHECKPOINT (``raylog.leader``).
+    That leader's. May be written again with the same meaning. A slot of kind CHECKPOINT (``raylog.leader.checkpoint_format``).
+``self-test/…``
+    Whoever starts. Random names, deleted again by the test of the bucket (``store_selftest``).
 
 A log's slots and checkpoints are deleted only by ``FencedLog.trim``, under its grace rule. Numbers have a fixed width, so that a
 listing is in their order.
