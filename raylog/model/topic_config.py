@@ -83,8 +83,8 @@ _NO_TIERS = "all data is in the bucket from the start; there is no second tier."
 
 TOPIC_CONFIGS: Final = table(
     _key("cleanup.policy", _LIST, "delete",
-         "What becomes of old records: 'delete' by age and size, 'compact' keeps the last record of each key. "
-         "On a compacted topic a record without a key is refused.",
+         "What may become of old records: 'delete' by age and size, 'compact' to the last record of each key. A record "
+         "without a key is refused on a compacted topic, and DeleteRecords needs 'delete'; nothing is removed by itself yet.",
          check=one_of("compact", "delete"), synonyms=("log.cleanup.policy",)),
     _key("compression.gzip.level", _I, -1, _NO_RECOMPRESSION, _NONE, _gzip_level, ("compression.gzip.level",)),
     _key("compression.lz4.level", _I, 9, _NO_RECOMPRESSION, _NONE, between(1, 17), ("compression.lz4.level",)),
