@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 groups = typer.Typer(help="List, describe and delete consumer groups, and move their offsets.", no_args_is_help=True)
 
-Group = Annotated[str, typer.Argument(help="The group's id.")]
+Group = Annotated[str, typer.Argument(metavar="GROUP", help="The group's id.")]
 Groups = Annotated[list[str], typer.Argument(metavar="GROUP...", help="The groups' ids.")]
 
 

@@ -24,7 +24,7 @@ Properties = Annotated[
 ]
 Timeout = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="How long to wait for the cluster.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Topic = Annotated[str, typer.Argument(help="The topic's name.")]
+Topic = Annotated[str, typer.Argument(metavar="TOPIC", help="The topic's name.")]
 Topics = Annotated[list[str], typer.Argument(metavar="TOPIC...", help="The topics' names.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
