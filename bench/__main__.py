@@ -100,7 +100,7 @@ class _Progress:
             self._bar.update(self._task, description=f"{server.title}: {measure}", completed=self._begun)
             self._begun += 1
         else:
-            self._console.print(f"{server.title:34} {figure.name:52} {report.number(figure.value):>8} {figure.unit}")
+            self._console.print(f"{server.name:12} {figure.name:44} {report.number(figure.value):>8} {figure.unit}")
 
 
 if __name__ == "__main__":

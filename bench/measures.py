@@ -45,6 +45,21 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """What the server takes when nobody asks anything of it."""
+
+    name: str = "idle"
+
+    def run(self, server: Server, effort: Effort) -> Iterator[Figure]:
+        time.sleep(effort.warm_up_s)
+        used_s, begun = server.cpu_seconds(), time.perf_counter()
+        time.sleep(effort.latency_seconds)
+        share = (server.cpu_seconds() - used_s) / (time.perf_counter() - begun)
+        yield Figure(name="idle: CPU", value=share * 100, unit="% of a core", better="lower")
+        yield Figure(name="idle: memory", value=server.resident_bytes() / 1e6, unit="MB", better="lower")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Throughput:
     """Produce as fast as it goes, then read everything back."""
 
@@ -118,9 +133,10 @@ class HalfLoadLatency:
         yield from _latency_figures("half the highest throughput", result)
 
 
-Measure = Throughput | RequestLatency | HalfLoadLatency
+Measure = Idle | Throughput | RequestLatency | HalfLoadLatency
 
 MEASURES: tuple[Measure, ...] = (
+    Idle(),
     *(Throughput(record_bytes=size, partitions=count) for size in (100, 1024, 10_240) for count in (1, 12)),
     RequestLatency(rate_hz=1_000),
     RequestLatency(rate_hz=5_000),

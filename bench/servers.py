@@ -76,6 +76,10 @@ class Server(ABC):
         """Memory of the process tree, shared pages counted once."""
         return sum(process.memory_full_info().pss for process in self._tree())
 
+    def cpu_seconds(self) -> float:
+        """CPU time of the process tree so far."""
+        return sum(sum(process.cpu_times()[:2]) for process in self._tree())
+
     def check_alive(self) -> None:
         if self._process is not None and self._process.poll() is not None:
             raise ServerError(f"{self.title} has stopped with status {self._process.returncode}:\n{self._log_end()}")
