@@ -108,7 +108,7 @@ def check(everyone, replay) -> None:
     assert len(set(epochs)) == len(epochs), "two openings got one epoch"
     for writer in everyone:
         mine = [(slot, payload) for slot, payload in replay if payload.startswith(writer.name.encode() + b".")]
-        # What the log has of a writer are its first appends, in order, none left out; the acknowledged ones are the first of these.
+        # Of each writer the log has its first appends, in order, none left out; the acknowledged ones are the first of these.
         assert [payload for _, payload in mine] == [writer.payload(i) for i in range(len(mine))]
         assert writer.acknowledged == mine[: len(writer.acknowledged)]
         # What it replayed before it began is what the log says for ever.
