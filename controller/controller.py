@@ -17,14 +17,13 @@ from kio.schema.errors import ErrorCode
 from prometheus_client import CollectorRegistry
 
 from controller.answers import config_answer, topic_answer
+from controller.brokers import register_broker, retire_brokers_except
 from controller.journal import Journal, open_journal
 from controller.launcher import LeaderKeeper, LeaderLauncher
 from controller.leader_watch import LeaderWatch
 from controller.metrics import ControllerMetrics
 from controller.records import (
     Adoption,
-    BrokerRegistered,
-    BrokerRetired,
     ClusterCreated,
     PartitionsAdopted,
     ProducerIdsAllocated,
@@ -216,20 +215,15 @@ class Controller:
 
     async def register_broker(self, node_id: str, host: str, port: int, rack: str | None) -> BrokerEndpoint:
         journal = self._serving()
-        known = journal.planned.brokers.get(node_id)
-        broker_id = known.endpoint.broker_id if known else journal.planned.next_broker_id()
-        endpoint = BrokerEndpoint(broker_id=broker_id, host=host, port=port, rack=rack, node_id=node_id)
-        if known is None or known.retired or known.endpoint != endpoint:
-            registered = BrokerRegistered(node_id=node_id, broker_id=broker_id, host=host, port=port, rack=rack)
-            journal.submit([registered])
+        endpoint, records = register_broker(journal.planned, node_id=node_id, host=host, port=port, rack=rack)
+        journal.submit(records)
         await journal.settled()
         return endpoint
 
     async def retire_brokers_except(self, live_nodes: Collection[str]) -> None:
         """Send clients no more to nodes that are gone; for whoever knows the nodes that are alive (Ray does)."""
         journal = self._serving()
-        gone = [id_ for id_, broker in journal.planned.brokers.items() if not broker.retired and id_ not in live_nodes]
-        journal.submit([BrokerRetired(node_id=node_id) for node_id in gone])
+        journal.submit(retire_brokers_except(journal.planned, live_nodes))
         await journal.settled()
 
     # -- topics and settings

@@ -144,8 +144,7 @@ class MetadataState:
             case PartitionsAdded():
                 return self._add_partitions(self.topics[record.topic_id], record.leaders)
             case PartitionsAdopted():
-                for adoption in record.adopted:
-                    self._adopt(record.leader_id, adoption)
+                self._adopt(record)
             case TopicConfigured():
                 topic = replace(self.topics[record.topic_id], configs=record.configs)
                 self.topics[record.topic_id] = topic
@@ -177,13 +176,17 @@ class MetadataState:
         self.topics[topic.topic_id] = replace(topic, partitions=topic.partitions + added)
         return frozenset(leaders)
 
-    def _adopt(self, leader_id: LeaderId, adoption: Adoption) -> None:
-        topic = self.topics.get(adoption.topic_id)
-        if topic is None or not self.leads(leader_id, TopicPartition(adoption.topic_id, adoption.partition)):
-            return  # deleted between the report's decision and here
-        partitions = list(topic.partitions)
-        partitions[adoption.partition] = replace(partitions[adoption.partition], epoch_base=adoption.epoch_base)
-        self.topics[adoption.topic_id] = replace(topic, partitions=tuple(partitions))
+    def _adopt(self, record: PartitionsAdopted) -> None:
+        by_topic: dict[TopicId, list[Adoption]] = {}
+        for adoption in record.adopted:
+            # A partition deleted between the report and its commit is passed over.
+            if self.leads(record.leader_id, TopicPartition(adoption.topic_id, adoption.partition)):
+                by_topic.setdefault(adoption.topic_id, []).append(adoption)
+        for topic_id, adopted in by_topic.items():
+            partitions = list(self.topics[topic_id].partitions)
+            for adoption in adopted:
+                partitions[adoption.partition] = replace(partitions[adoption.partition], epoch_base=adoption.epoch_base)
+            self.topics[topic_id] = replace(self.topics[topic_id], partitions=tuple(partitions))
 
     def _delete_topic(self, topic_id: TopicId) -> frozenset[LeaderId]:
         topic = self.topics.pop(topic_id)

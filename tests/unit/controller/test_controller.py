@@ -176,6 +176,14 @@ async def test_a_node_keeps_its_broker_id_and_a_dead_one_is_retired(cluster):
     assert (await controller.watch_routes(0)).brokers == (moved, b)
 
 
+async def test_an_address_is_one_brokers(cluster):
+    """A cluster started again on its bucket from a machine of another name does not send clients to both."""
+    controller = await cluster.start()
+    await controller.register_broker("10.0.0.1", "127.0.0.1", 9092, None)
+    broker = await controller.register_broker("10.0.0.2", "127.0.0.1", 9092, None)
+    assert (await controller.watch_routes(0)).brokers == (broker,)
+
+
 async def test_a_leaders_new_open_is_routed_to_and_its_old_one_is_turned_away(cluster, leader_endpoint):
     controller = await cluster.start()
     await created(controller)
