@@ -9,7 +9,8 @@
   acknowledged; so there slots go one at a time, and stepping over keeps their order.
 - **Recency**: fences are occupied slots, and trimming frees numbers. A slot therefore outlives the checkpoint that covers it by
   ``trim_grace_s``, and a writer that cannot show that less than half of that has passed since it began its last proven put
-  reads the newest checkpoint's number before it acknowledges: a checkpoint at or above its own slot means fenced.
+  reads the newest checkpoint's number before it acknowledges: a checkpoint at or above its own slot means fenced. The other
+  half is for clocks that disagree. An opener looks likewise, as its checkpoint may have been an old one.
 """
 
 import asyncio
@@ -27,13 +28,11 @@ from raylog.storage.checkpoint import Checkpoint, list_checkpoints, write_checkp
 from raylog.storage.keys import slot_key
 from raylog.storage.log_replay import FIRST_SLOT, LogReplay, trimmed_meanwhile
 from raylog.storage.log_store import LogStore
-from raylog.storage.object_store import ObjectMeta, ObjectStore
+from raylog.storage.object_store import ObjectStore
 from raylog.storage.slot_format import Slot, SlotKind, SlotRecord, record_of
 
 MAX_IN_FLIGHT = 16
 """Slots of one writer under way at once. Part of the format: openers count on where a fenced writer's slots can lie."""
-
-_DELETE_BATCH = 1000
 
 
 @dataclass(slots=True, eq=False)
@@ -155,9 +154,7 @@ class FencedLog:
         """
         store = self._store.store
         aged_before_ms = self._clock.wall_ms() - int(self._limits.trim_grace_s * 1000)
-        checkpoints: list[tuple[int, ObjectMeta]] = []
-        async for slot, found in list_checkpoints(store, self._prefix):
-            checkpoints.append((slot, found))
+        checkpoints = [listed async for listed in list_checkpoints(store, self._prefix)]
         aged = [slot for slot, found in checkpoints if found.modified_ms <= aged_before_ms]
         if not aged:
             return 0
@@ -168,8 +165,7 @@ class FencedLog:
                 if number >= min(below, covered):
                     break
                 keys.append(found.key)
-        for start in range(0, len(keys), _DELETE_BATCH):
-            await store.delete(keys[start : start + _DELETE_BATCH])
+        await store.delete(keys)
         await store.delete([found.key for slot, found in checkpoints if slot < covered])
         self._trimmed_below = max(self._trimmed_below, min(below, covered))
         return len(keys)
