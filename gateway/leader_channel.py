@@ -185,6 +185,16 @@ class LeaderChannels:
             budget = self._budgets[leader_id] = Budget(self._limits.leader_bytes_max)
         return budget
 
+    async def is_reachable(self, leader_id: LeaderId) -> bool:
+        """Whether the leader takes connections, tried now if there is none: routes may not tell yet that it is away."""
+        try:
+            channel = self.channel(leader_id, Lane.PRODUCE)
+        except StaleRouteError:
+            return False
+        if channel.connecting is not None:
+            await asyncio.wait((channel.connecting,))
+        return not channel.is_closed
+
     async def run(self) -> None:
         """Fail what is overdue and what waits for leaders that have moved, until cancelled; then close all channels."""
         try:

@@ -47,6 +47,10 @@ class Router:
         """The leader that holds the group's coordinator, with ``ErrorCode.none``; or COORDINATOR_NOT_AVAILABLE."""
         return self._routes.index.coordinator_of(group_id)
 
+    async def is_reachable(self, leader_id: LeaderId) -> bool:
+        """Whether the leader takes connections, tried now if there is none: routes may not tell yet that it is away."""
+        return await self._channels.is_reachable(leader_id)
+
     def all_leaders(self) -> Sequence[LeaderId]:
         """Every leader that is up, for requests that each must answer (ListGroups, DescribeLogDirs)."""
         return sorted(self._routes.table.leaders)

@@ -31,11 +31,11 @@ class _Found:
 
 
 @handles(_KEY, 0, 6, left_out="coordinators of transactions and share groups, which are not served yet")
-def find_coordinator(context: RequestContext, request: Any) -> Payload:
+async def find_coordinator(context: RequestContext, request: Any) -> Payload:
     version = context.head.api_version
     keys = request.coordinator_keys if version >= _FIRST_BATCHED_VERSION else (request.key,)
     key_type = getattr(request, "key_type", _GROUP)
-    found = [_find(context, key_type, key) for key in keys]
+    found = [await _find(context, key_type, key) for key in keys]
     types = response_types(_KEY, version)
     if version < _FIRST_BATCHED_VERSION:
         one: Payload = make(types.FindCoordinatorResponse, {"throttle_time": NO_THROTTLE, **_values(context, found[0])})
@@ -47,9 +47,11 @@ def find_coordinator(context: RequestContext, request: Any) -> Payload:
     return response
 
 
-def _find(context: RequestContext, key_type: int, key: str) -> _Found:
+async def _find(context: RequestContext, key_type: int, key: str) -> _Found:
     if key_type == _GROUP:
-        error, _ = context.router.coordinator_leader(key)
+        error, leader_id = context.router.coordinator_leader(key)
+        if error is ErrorCode.none and not await context.router.is_reachable(leader_id):
+            error = ErrorCode.coordinator_not_available
         return _Found(key, error, None if error is ErrorCode.none else "The group's coordinator is being started.")
     if key_type == _TRANSACTION:
         return _Found(key, ErrorCode.unsupported_version, "This cluster does not serve transactions yet.")

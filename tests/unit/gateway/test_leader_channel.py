@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from kio.schema.errors import ErrorCode
+from kio.schema.find_coordinator.v6.request import FindCoordinatorRequest
 from kio.schema.offset_for_leader_epoch.v4.request import (
     OffsetForLeaderEpochRequest,
     OffsetForLeaderPartition,
@@ -136,3 +137,18 @@ async def test_all_leaders_are_asked_and_the_absent_one_is_named(world, router):
     assert (first, end_of(answer)) == (1, 1005)
     assert second == 2
     assert isinstance(error, StaleRouteError)
+
+
+async def test_a_coordinator_is_found_only_where_its_leader_takes_connections(world):
+    leader = await world.leader(1, lambda head, request: None)
+    await world.topic("__consumer_offsets", [1])
+    client = await world.client()
+    request = FindCoordinatorRequest(coordinator_keys=("g",), key_type=0)
+    await leader.kill()
+    (away,) = (await client.ask(request)).coordinators
+    assert (away.error_code, away.node_id) == (ErrorCode.coordinator_not_available, -1)
+    await leader.start()
+    found = away
+    while found.error_code is ErrorCode.coordinator_not_available:
+        (found,) = (await client.ask(request)).coordinators
+    assert (found.error_code, found.node_id, found.port) == (ErrorCode.none, 1, world.gateway.port)

@@ -175,6 +175,11 @@ class Controller:
         return first
 
 
+async def _taken(endpoint: Any, protocol: Any) -> None:
+    """Every leader takes a connection; none answers."""
+    protocol()
+
+
 class Desk:
     """Where requests are handed in: ``await desk.ask(3, 12, topics=None)`` gives the decoded answer."""
 
@@ -184,7 +189,9 @@ class Desk:
         self.routes = RouteFollower(self.controller, clock, rng, log)  # type: ignore[arg-type]
         self.controller.routes = self.routes
         limits = GatewayLimits()
-        channels = LeaderChannels(routes=self.routes, node_id="node-1", clock=clock, rng=rng, limits=limits, log=log)
+        channels = LeaderChannels(
+            routes=self.routes, node_id="node-1", clock=clock, rng=rng, limits=limits, log=log, connect=_taken
+        )
         self.services = GatewayServices(
             controller=self.controller,  # type: ignore[arg-type]
             routes=self.routes,
