@@ -406,3 +406,39 @@ def test_commits_on_one_connection_keep_their_order(connection: Connection, grou
     for _ in range(200):
         assert connection.receive(key, 9).topics[0].partitions[0].error_code is ErrorCode.none
     assert connection.fetch(group, [topic])[1][0].partitions[0].committed_offset == 199
+
+
+def wait_for(ask: Callable[[], ErrorCode]) -> ErrorCode:
+    """Ask as clients do: again while the coordinator is on its way."""
+    on_its_way = (
+        ErrorCode.not_coordinator,
+        ErrorCode.coordinator_not_available,
+        ErrorCode.coordinator_load_in_progress,
+        ErrorCode.rebalance_in_progress,
+    )
+    while (code := ask()) in on_its_way:
+        pass
+    return code
+
+
+@pytest.mark.parametrize("ending", ["kill_leader", "restart_leader"])
+def test_members_stay_when_their_coordinator_moves(cluster: Any, make_topic: Any, ending: str) -> None:
+    name = make_topic(cluster)(1)
+    connection = Connection(cluster.bootstrap)
+    connection.ask(FIND_COORDINATOR, 4, "FindCoordinator", key_type=0, coordinator_keys=("any",))
+    topic = Topic(name, uuid.uuid4())
+    wait_for(lambda: connection.commit("tool", topic, 1))
+    members = {f"group-{number}": connection.enter(f"group-{number}") for number in range(8)}
+    for offset, (group_id, (member, generation)) in enumerate(members.items()):
+        own = {"generation_id_or_member_epoch": generation, "member_id": member}
+        assert connection.commit(group_id, topic, offset, **own) is ErrorCode.none
+    for leader_id in cluster.leader_ids:
+        getattr(cluster, ending)(leader_id)
+    for offset, (group_id, (member, generation)) in enumerate(members.items()):
+        values = {"group_id": group_id, "generation_id": generation, "member_id": member}
+        code = wait_for(lambda values=values: connection.ask(internal.HEARTBEAT, 4, "Heartbeat", **values).error_code)
+        assert code is ErrorCode.none
+        assert wait_for(lambda group_id=group_id: connection.fetch(group_id, [topic])[0]) is ErrorCode.none
+        assert connection.fetch(group_id, [topic])[1][0].partitions[0].committed_offset == offset
+        assert connection.sync(group_id, member, generation, b"").assignment == b"all"
+    connection.close()
