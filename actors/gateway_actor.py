@@ -34,7 +34,7 @@ class GatewayActor:
             controller=RayControllerClient(setup.clock),
             clock=setup.clock,
             rng=setup.rng,
-            limits=setup.limits.gateway,
+            limits=setup.limits,
             host=listen.host,
             port=listen.port,
             reuse_port=True,

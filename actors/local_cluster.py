@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from actors.readiness import clients_are_served
 from actors.settings import (
     CONTROLLER_NAME,
     GATEWAY_PREFIX,
@@ -73,7 +74,9 @@ class LocalCluster:
         prepare_environment(os.environ)
         if self._address is None:
             keep_others_out(os.environ)
-            os.environ.setdefault("RAYLOG_NODE", "local")  # an address would change with the network, and the broker id with it
+            os.environ.setdefault(
+                "RAYLOG_NODE", "local"
+            )  # an address would change with the network, and the broker id with it
         import ray
 
         if self._address is not None:
@@ -93,10 +96,10 @@ class LocalCluster:
         node.kill_log_monitor(check_alive=False)
 
     def _wait_until_serving(self, listen: HostPort) -> None:
-        """Ready means: the controller has replayed, every leader is registered, and a gateway accepts connections."""
+        """Ready means: every leader is registered and leads what it must, and a gateway shows so to a client."""
         deadline = self._clock.monotonic() + _READY_TIMEOUT_S
         while self._clock.monotonic() < deadline:
-            if _is_ready(self.status()) and _accepts(listen):
+            if _is_ready(self.status()) and clients_are_served(listen):
                 return
             _pause(_POLL_S)
         raise RetryError(
@@ -188,15 +191,6 @@ def _require_free(address: HostPort, option: str) -> None:
                 f"The address {address} cannot be used ({error.strerror}): stop what listens there or choose another "
                 f"with {option}."
             ) from error
-
-
-def _accepts(address: HostPort) -> bool:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
-    try:
-        socket.create_connection((host, address.port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _pause(seconds: float) -> None:

@@ -313,7 +313,13 @@ class Controller:
 
     async def status(self) -> dict[str, object]:
         journal = self._serving()
-        return describe(journal.durable, self._rules, version=self._routes_version, epoch=journal.epoch)
+        return describe(
+            journal.durable,
+            self._rules,
+            version=self._routes_version,
+            epoch=journal.epoch,
+            has_heard=self._watch.has_heard,
+        )
 
     def _serving(self) -> Journal:
         if self._journal is None or self.closed.done():

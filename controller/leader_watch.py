@@ -48,6 +48,10 @@ class LeaderWatch:
         """The leader has registered or begun a poll."""
         self._leaders[leader_id] = _Leader(self._clock.monotonic(), self._silence_s_max)
 
+    def has_heard(self, leader_id: LeaderId) -> bool:
+        """Whether the leader has made itself known to this controller, rather than to one before it."""
+        return leader_id in self._leaders
+
     async def run(self) -> None:
         """Until cancelled. An error of the launcher other than RetryError ends it."""
         interval_s = self._silence_s_max / _LOOKS_PER_SILENCE

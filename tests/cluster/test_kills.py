@@ -24,6 +24,7 @@ class Load:
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
+                "log_level": 0,
                 "enable.idempotence": idempotent,
                 "linger.ms": 2,
                 "message.timeout.ms": 120_000,
@@ -83,7 +84,9 @@ class Load:
 
 def read_all(bootstrap: str, topic: str) -> dict[tuple[int, int], bytes]:
     """The whole topic, each offset seen once and without a gap."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "check", "enable.auto.commit": False})
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "log_level": 0, "group.id": "check", "enable.auto.commit": False}
+    )
     try:
         ends = {}
         for partition in range(_PARTITIONS):
@@ -105,7 +108,7 @@ def read_all(bootstrap: str, topic: str) -> dict[tuple[int, int], bytes]:
 
 def _create(bootstrap: str, topic: str, wal: str) -> None:
     new = NewTopic(topic, _PARTITIONS, config={"raylog.wal": wal})
-    AdminClient({"bootstrap.servers": bootstrap}).create_topics([new])[topic].result(60)
+    AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).create_topics([new])[topic].result(60)
 
 
 def _pids(server, title: str) -> list[int]:

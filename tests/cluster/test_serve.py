@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(180)
 def _produce(bootstrap: str, topic: str, value: bytes) -> tuple[int, int]:
     delivered: list[tuple[int, int]] = []
     errors: list[object] = []
-    producer = Producer({"bootstrap.servers": bootstrap})
+    producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
     producer.produce(
         topic, value, on_delivery=lambda e, m: errors.append(e) if e else delivered.append((m.partition(), m.offset()))
     )
@@ -59,7 +59,7 @@ def test_topics_and_offsets_are_listed_after_a_kill(start_serve) -> None:
         assert _produce(server.bootstrap, "survivor", str(number).encode()) == (0, number)
     server.kill()
     server.start()
-    admin = AdminClient({"bootstrap.servers": server.bootstrap})
+    admin = AdminClient({"bootstrap.servers": server.bootstrap, "log_level": 0})
     assert "survivor" in admin.list_topics(timeout=30).topics
     from confluent_kafka.admin import OffsetSpec
 

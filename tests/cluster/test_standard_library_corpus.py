@@ -182,7 +182,7 @@ def server(request: pytest.FixtureRequest, start_serve) -> Iterator[object]:
 
 def test_every_file_comes_back_once_in_order_through_two_kills(server) -> None:
     chunks = _corpus()
-    admin = AdminClient({"bootstrap.servers": server.bootstrap})
+    admin = AdminClient({"bootstrap.servers": server.bootstrap, "log_level": 0})
     for future in admin.create_topics([NewTopic(_TOPIC, _PARTITIONS)]).values():
         future.result()
 
