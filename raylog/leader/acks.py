@@ -30,7 +30,7 @@ class _Answer:
     __slots__ = ("call", "deadline", "lsn", "response", "timed_out")
 
     def __init__(
-        self, lsn: Lsn, call: Call, response: Payload, deadline: float, timed_out: Callable[[Call], Payload]
+        self, lsn: Lsn, call: Call, response: Payload | bytes, deadline: float, timed_out: Callable[[Call], Payload]
     ) -> None:
         self.lsn = lsn
         self.call: Call | None = call
@@ -74,7 +74,7 @@ class Acks:
         self._appended.append(_Appended(lsn, hosted, end_offset, size_bytes, self._clock.monotonic()))
 
     def answer(
-        self, lsn: Lsn, call: Call, response: Payload, timeout_s: float, timed_out: Callable[[Call], Payload]
+        self, lsn: Lsn, call: Call, response: Payload | bytes, timeout_s: float, timed_out: Callable[[Call], Payload]
     ) -> None:
         """Give ``response`` once ``lsn`` (of the newest entry appended so far) is durable."""
         if lsn <= self.durable_lsn:

@@ -17,6 +17,10 @@ class Answering(Protocol):
         """Send the response of a request. A connection that is gone takes it and does nothing."""
         ...
 
+    def answer_encoded(self, frame: bytes) -> None:
+        """Send a response that is encoded already, size prefix included."""
+        ...
+
     def hold_reading(self) -> None:
         """Read no further request of this connection until ``release_reading``; may be nested."""
         ...
@@ -39,6 +43,12 @@ class Call:
         self.size_bytes = size_bytes
         """Of the request's frame."""
 
-    def answer(self, response: Payload, *, has_plan: bool = False) -> None:
-        """Give an answer that the handler did not return. ``has_plan``: records of it are a read plan for the gateway."""
+    def answer(self, response: Payload | bytes, *, has_plan: bool = False) -> None:
+        """Give an answer that the handler did not return: an entity, or a whole frame.
+
+        ``has_plan``: records of it are a read plan for the gateway.
+        """
+        if isinstance(response, bytes):
+            self.connection.answer_encoded(response)
+            return
         self.connection.answer(self.head, response, has_plan=has_plan)

@@ -13,6 +13,7 @@ from raylog.leader.hosted import HostedPartitions
 from raylog.leader.internal_log import LeaderInternalLog
 from raylog.leader.log_start import LogStarts
 from raylog.leader.metrics import LeaderMetrics
+from raylog.leader.produce_answers import ProduceAnswers
 from raylog.model.clock import Clock
 from raylog.model.ids import LeaderId
 from raylog.model.limits import LeaderLimits
@@ -39,6 +40,7 @@ class LeaderContext:
     fetcher: Fetcher
     reader: BatchReader
     log_starts: LogStarts
+    produce_answers: ProduceAnswers
     internal_log: LeaderInternalLog
     coordinators: "GroupCoordinators"
     fail: Callable[[Exception], None]

@@ -66,6 +66,9 @@ class HostedPartitions:
     def __contains__(self, partition: TopicPartition) -> bool:
         return partition in self._all
 
+    def __getitem__(self, partition: TopicPartition) -> HostedPartition:
+        return self._all[partition]
+
     def get(self, partition: TopicPartition) -> HostedPartition | None:
         """The partition, if it serves."""
         hosted = self._all.get(partition)

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from raylog.leader.acks import Acks
 from raylog.leader.admission import Admission
+from raylog.leader.adoptions import Adoptions
 from raylog.leader.append import Appender
 from raylog.leader.assignments import AssignmentFollower
 from raylog.leader.batch_reader import BatchReader
@@ -24,6 +25,7 @@ from raylog.leader.internal_log import LeaderInternalLog
 from raylog.leader.listener import Listener
 from raylog.leader.log_start import LogStarts
 from raylog.leader.metrics import LeaderMetrics
+from raylog.leader.produce_answers import ProduceAnswers
 from raylog.leader.recovery import Recovered, recover
 from raylog.leader.registry import served_apis
 from raylog.leader.settling import Settling
@@ -190,7 +192,7 @@ class Leader:
             partitions=context.partitions,
             buffer=parts.buffer,
             flusher=parts.flusher,
-            cache=parts.cache,
+            adoptions=parts.adoptions,
             clock=self._clock,
             rng=self._rng,
             limits=context.limits,
@@ -227,11 +229,13 @@ class Leader:
         cache = TailCache(limits.tail_cache_bytes)
         buffer = WriteBuffer(limits.plan_run_bytes_max)
         fetcher = Fetcher(partitions, clock, limits, metrics)
+        adoptions = Adoptions(partitions=partitions, cache=cache, log_epoch=log.epoch, logger=self._log)
         settling = Settling(
             leader_id=self._leader_id,
             partitions=partitions,
             fetcher=fetcher,
             cache=cache,
+            adoptions=adoptions,
             wal=self._wal,
             metrics=metrics,
         )
@@ -284,6 +288,7 @@ class Leader:
             fetcher=fetcher,
             reader=reader,
             log_starts=log_starts,
+            produce_answers=ProduceAnswers(),
             internal_log=internal_log,
             coordinators=GroupCoordinators(
                 log=internal_log, controller=self._controller, clock=clock, rng=self._rng, logger=self._log
@@ -297,7 +302,7 @@ class Leader:
         return _Parts(
             log=log,
             buffer=buffer,
-            cache=cache,
+            adoptions=adoptions,
             flusher=flusher,
             settling=settling,
             checkpoints=checkpoints,
@@ -324,7 +329,7 @@ class _Parts:
 
     log: FencedLog
     buffer: WriteBuffer
-    cache: TailCache
+    adoptions: Adoptions
     flusher: Flusher
     settling: Settling
     checkpoints: Checkpoints

@@ -92,6 +92,10 @@ class LeaderConnection(FrameProtocol):
         correlation_id = head.correlation_id | PLAN_BIT if has_plan else head.correlation_id
         self.write(encode_response(correlation_id, response))
 
+    def answer_encoded(self, frame: bytes) -> None:
+        if not self.is_closed and not self._leader.is_stopped:
+            self.write((frame,))
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self.hold_reading()

@@ -7,6 +7,7 @@
 
 from raylog.leader.acks import Acks
 from raylog.leader.admission import Admission
+from raylog.leader.adoptions import Adoptions
 from raylog.leader.append import Appender
 from raylog.leader.checkpoints import Checkpoints
 from raylog.leader.fetch import Fetcher
@@ -16,7 +17,7 @@ from raylog.leader.metrics import LeaderMetrics
 from raylog.leader.tail_cache import TailCache
 from raylog.leader.write_buffer import Cut
 from raylog.model.ids import LeaderId, Lsn
-from raylog.storage.slot_events import LogStart
+from raylog.storage.slot_events import Adopt, LogStart, Release, SlotEvent
 from raylog.storage.wal import Wal
 
 _PLENTY = 1 << 62
@@ -33,6 +34,7 @@ class Settling:
         partitions: HostedPartitions,
         fetcher: Fetcher,
         cache: TailCache,
+        adoptions: Adoptions,
         wal: Wal,
         metrics: LeaderMetrics,
     ) -> None:
@@ -40,6 +42,7 @@ class Settling:
         self._partitions = partitions
         self._fetcher = fetcher
         self._cache = cache
+        self._adoptions = adoptions
         self._wal = wal
         self._metrics = metrics
         self._is_stopped = False
@@ -82,11 +85,7 @@ class Settling:
             return
         self._wal.flushed(cut.last_lsn)
         for event in cut.meta.events:
-            if isinstance(event, LogStart):
-                hosted = self._partitions.settling(event.partition)
-                assert hosted is not None, event
-                self._log_starts.durable(hosted, event.offset)
-                self._fetcher.failed(hosted)
+            self._apply(event)
         for partition, settled in cut.partitions.items():
             hosted = self._partitions.settling(partition)
             assert hosted is not None, partition
@@ -97,3 +96,17 @@ class Settling:
         self._checkpoints.settled(slot, cut.body_bytes)
         self._metrics.flush_bytes.observe(cut.body_bytes)
         self._admission.retry()
+
+    def _apply(self, event: SlotEvent) -> None:
+        match event:
+            case Adopt():
+                self._adoptions.adopted(event)
+            case Release():
+                self._adoptions.released(event)
+            case LogStart():
+                hosted = self._partitions.settling(event.partition)
+                assert hosted is not None, event
+                self._log_starts.durable(hosted, event.offset)
+                self._fetcher.failed(hosted)
+            case _:
+                raise AssertionError(f"a leader does not write {event}")

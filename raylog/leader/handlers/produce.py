@@ -14,6 +14,7 @@ from raylog.leader.call import Call
 from raylog.leader.context import LeaderContext
 from raylog.leader.hosted import HostedPartition
 from raylog.leader.messages import make, response_types
+from raylog.leader.produce_answers import topic_field
 from raylog.leader.registry import handles
 from raylog.model.errors import CorruptError
 from raylog.partition.outcomes import AppendOutcome, Rejected
@@ -32,26 +33,49 @@ def produce(call: Call) -> None:
 
 def _serve(call: Call) -> None:
     leader, request = call.leader, call.request
+    topics = request.topic_data
+    if len(topics) == 1 and len(topics[0].partition_data) == 1:
+        response = _serve_one(call, topics[0], topics[0].partition_data[0])
+    else:
+        response = _serve_all(call)
+    if request.acks != 0:
+        leader.acks.answer(leader.appender.last_lsn, call, response, to_ms(request.timeout) / 1000, _timed_out)
+
+
+def _serve_one(call: Call, topic: Any, part: Any) -> Payload | bytes:
+    leader = call.leader
+    name = _name_of(call, topic)
+    hosted, outcome = _append(leader, name, part)
+    if hosted is not None and not isinstance(outcome, Rejected) and outcome.log_append_time_ms < 0:
+        return leader.produce_answers.taken(
+            call.head, name, part.index, outcome.base_offset, hosted.core.log_start_offset
+        )
     types = response_types(call.head)
-    by_id = call.head.api_version >= _FIRST_VERSION_WITH_TOPIC_IDS
+    return _response(types, [_topic_answer(types, name, [_partition_answer(types, part.index, outcome, hosted)])])
+
+
+def _serve_all(call: Call) -> Payload:
+    types = response_types(call.head)
     topics = []
-    for topic in request.topic_data:
-        name = topic.topic_id if by_id else topic.name
+    for topic in call.request.topic_data:
+        name = _name_of(call, topic)
         answers = []
         for part in topic.partition_data:
-            hosted = leader.partitions.find(name, part.index)
-            outcome = _NOT_LED if hosted is None else _append(leader, hosted, part.records)
+            hosted, outcome = _append(call.leader, name, part)
             answers.append(_partition_answer(types, part.index, outcome, hosted))
-            if type(outcome) is Rejected:
-                leader.metrics.error(_KEY, outcome.error_code.name)
-        topics.append(_topic_answer(types, by_id, name, answers))
-    if request.acks == 0:
-        return
-    response = types.ProduceResponse(responses=tuple(topics), throttle_time=NO_THROTTLE)
-    leader.acks.answer(leader.appender.last_lsn, call, response, to_ms(request.timeout) / 1000, _timed_out)
+        topics.append(_topic_answer(types, name, answers))
+    return _response(types, topics)
 
 
-def _append(leader: LeaderContext, hosted: HostedPartition, records: Any) -> AppendOutcome:
+def _append(leader: LeaderContext, name: Any, part: Any) -> tuple[HostedPartition | None, AppendOutcome]:
+    hosted = leader.partitions.find(name, part.index)
+    outcome = _NOT_LED if hosted is None else _append_to(leader, hosted, part.records)
+    if type(outcome) is Rejected:
+        leader.metrics.error(_KEY, outcome.error_code.name)
+    return hosted, outcome
+
+
+def _append_to(leader: LeaderContext, hosted: HostedPartition, records: Any) -> AppendOutcome:
     if not records:
         return Rejected(ErrorCode.invalid_record, "There is no record batch.")
     try:
@@ -88,23 +112,30 @@ def _partition_answer(types: Any, index: int, outcome: AppendOutcome, hosted: Ho
     return make(types.PartitionProduceResponse, values)
 
 
-def _topic_answer(types: Any, by_id: bool, name: Any, answers: list[Any]) -> Any:
-    key = "topic_id" if by_id else "name"
-    return types.TopicProduceResponse(**{key: name, "partition_responses": tuple(answers)})
+def _topic_answer(types: Any, name: Any, answers: list[Any]) -> Any:
+    return types.TopicProduceResponse(**{topic_field(types): name, "partition_responses": tuple(answers)})
+
+
+def _response(types: Any, topics: list[Any]) -> Payload:
+    response: Payload = types.ProduceResponse(responses=tuple(topics), throttle_time=NO_THROTTLE)
+    return response
+
+
+def _name_of(call: Call, topic: Any) -> Any:
+    """The topic's name, or its id where the version has that."""
+    return topic.topic_id if call.head.api_version >= _FIRST_VERSION_WITH_TOPIC_IDS else topic.name
 
 
 def _timed_out(call: Call) -> Payload:
     """The records are in the log, or on their way, but not durable in the time that the producer gave."""
     types = response_types(call.head)
-    by_id = call.head.api_version >= _FIRST_VERSION_WITH_TOPIC_IDS
     outcome = Rejected(ErrorCode.request_timed_out, "The records did not become durable in time.")
-    topics = tuple(
+    topics = [
         _topic_answer(
             types,
-            by_id,
-            topic.topic_id if by_id else topic.name,
+            _name_of(call, topic),
             [_partition_answer(types, part.index, outcome, None) for part in topic.partition_data],
         )
         for topic in call.request.topic_data
-    )
-    return types.ProduceResponse(responses=topics, throttle_time=NO_THROTTLE)  # type: ignore[no-any-return]
+    ]
+    return _response(types, topics)

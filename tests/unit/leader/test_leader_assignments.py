@@ -101,3 +101,17 @@ async def test_leader_that_registers_too_late_is_fenced(cluster: Any, kit: Any) 
         pass
     else:
         raise AssertionError("a leader registered below the registered epoch")
+
+
+async def test_checkpoint_at_the_slot_of_an_adoption_or_release_has_it(cluster: Any, kit: Any) -> None:
+    await cluster.controller.assign(kit.assignment(0))
+    await cluster.start(leader_limits={"checkpoint_slots": 1})
+    for number in range(1, 6):
+        new = kit.assignment(number)
+        await cluster.controller.assign(*(kit.assignment(n) for n in (number - 1, number)))
+        await cluster.controller.until(lambda new=new: new.partition in cluster.controller.adopted)
+        await cluster.crash()
+        leader = await cluster.start(leader_limits={"checkpoint_slots": 1})
+        led = {hosted.partition.partition for hosted in leader._parts.context.partitions}
+        assert led == {number - 1, number}
+    assert await cluster.has_checkpoint()

@@ -1,0 +1,70 @@
+"""Partitions come and go by durable events of the leader log. The events take effect where their slot settles, so that a checkpoint
+taken at that slot has exactly what a replay up to it would have. Also keeps the settings that partitions are given."""
+
+from collections.abc import Callable, Mapping
+
+from raylog.leader.hosted import HostedPartition, HostedPartitions, config_of
+from raylog.leader.tail_cache import TailCache
+from raylog.model.errors import InvalidError
+from raylog.model.ids import LeaderEpoch, LogEpoch, TopicPartition
+from raylog.model.logs import RoleLogger, fields
+from raylog.partition.config import PartitionConfig
+from raylog.partition.partition import Partition
+from raylog.storage.slot_events import Adopt, Release
+
+
+class Adoptions:
+    def __init__(
+        self, *, partitions: HostedPartitions, cache: TailCache, log_epoch: LogEpoch, logger: RoleLogger
+    ) -> None:
+        self._partitions = partitions
+        self._cache = cache
+        self._log_epoch = log_epoch
+        self._logger = logger
+        self._broker_configs: Mapping[str, str] = {}
+
+    def configure(
+        self,
+        topics: Mapping[TopicPartition, Mapping[str, str]],
+        broker_configs: Mapping[str, str],
+        on_broker_configs: Callable[[Mapping[str, str]], None],
+    ) -> None:
+        """Settings as they are now: of each partition's topic, and of the cluster (told on when they have changed)."""
+        has_broker_change = broker_configs != self._broker_configs
+        if has_broker_change:
+            self._broker_configs = dict(broker_configs)
+            on_broker_configs(self._broker_configs)
+        for partition, configs in topics.items():
+            hosted = self._partitions.get(partition)
+            if hosted is not None and (has_broker_change or hosted.configs != configs):
+                hosted.configs = dict(configs)
+                hosted.core.config = self._config(hosted.topic_name, configs)
+
+    def adopted(self, event: Adopt) -> None:
+        """The adoption is durable: the partition serves."""
+        core = Partition(
+            partition=event.partition,
+            topic_name=event.topic_name,
+            config=self._config(event.topic_name, event.configs),
+        )
+        core.become_leader(LeaderEpoch(event.epoch_base + self._log_epoch))
+        tail = self._cache.open(core.log_end_offset)
+        self._partitions.add(HostedPartition(core, tail, epoch_base=event.epoch_base, configs=event.configs))
+
+    def released(self, event: Release) -> None:
+        """The release is durable: nothing of the partition is left here."""
+        hosted = self._partitions.settling(event.partition)
+        assert hosted is not None and not hosted.is_serving, event
+        self._partitions.remove(hosted)
+        self._cache.close(hosted.tail)
+
+    def _config(self, topic_name: str, configs: Mapping[str, str]) -> PartitionConfig:
+        try:
+            return config_of(configs, self._broker_configs)
+        except InvalidError as error:
+            # The controller has checked them, but a newer one may know values that this leader does not.
+            self._logger.error(
+                "a topic's settings are not understood, the defaults are used",
+                extra=fields(topic=topic_name, error=error),
+            )
+            return config_of({}, {})

@@ -1,0 +1,152 @@
+"""The fold of a leader log: what a checkpoint keeps is what the slots said, wherever it is taken."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raylog.leader.checkpoint_format import decode_checkpoint_state, encode_checkpoint
+from raylog.leader.log_state import LedSnapshot, LogState
+from raylog.model.errors import CorruptError
+from raylog.model.ids import LeaderEpoch, LeaderId, ProducerId, TopicId, TopicPartition
+from raylog.storage.data_object import IndexRow, ProducerRow, SlotMeta, decode_meta, encode_meta
+from raylog.storage.slot_events import Adopt, LogStart, Release, SlotEvent
+
+LEADER = LeaderId(4)
+PARTITIONS = [TopicPartition(TopicId(UUID(int=n // 2 + 1)), n % 2) for n in range(4)]
+
+
+class Writer:
+    """Makes the slots that a leader could write."""
+
+    def __init__(self) -> None:
+        self.slot = 0
+        self.ends: dict[TopicPartition, int] = {}
+        self.starts: dict[TopicPartition, int] = {}
+        self.released: set[TopicPartition] = set()
+
+    def next_slot(self, steps: Sequence[tuple[str, int, int]]) -> SlotMeta:
+        self.slot += 1
+        events: list[SlotEvent] = []
+        index: list[IndexRow] = []
+        producers: list[ProducerRow] = []
+        touched: set[TopicPartition] = set()
+        position = 64
+        for kind, number, count in steps:
+            partition = PARTITIONS[number]
+            if kind == "adopt" and partition not in self.ends and partition not in self.released:
+                self.ends[partition] = self.starts[partition] = 0
+                events.append(
+                    Adopt(partition=partition, epoch_base=-number, topic_name="t", configs={"retention.ms": "5"})
+                )
+            elif kind == "release" and partition in self.ends and partition not in touched:
+                events.append(Release(partition=partition, end_offset=self.ends.pop(partition)))
+                self.released.add(partition)
+            elif kind == "log start" and partition in self.ends and partition not in touched:
+                self.starts[partition] = min(self.starts[partition] + count, self.ends[partition])
+                events.append(LogStart(partition=partition, offset=self.starts[partition]))
+            elif kind == "append" and partition in self.ends:
+                touched.add(partition)
+                first, last = self.ends[partition], self.ends[partition] + count - 1
+                epoch = LeaderEpoch(self.slot // 10)
+                self.ends[partition] = last + 1
+                index.append(IndexRow(*partition, first, last, position, 10 * count, 1000 + last, count, epoch))
+                position += 10 * count
+                producers.append(
+                    ProducerRow(*partition, ProducerId(count), 0, first, last, first, last, timestamp_ms=7)
+                )
+        index.sort(key=lambda row: (PARTITIONS.index(TopicPartition(row.topic_id, row.partition)), row.first_offset))
+        return decode_meta(encode_meta(SlotMeta(index=index, producers=producers, events=events)))
+
+
+def snapshots(state: LogState, as_of: dict[TopicPartition, int]) -> list[LedSnapshot]:
+    return [
+        LedSnapshot(
+            partition=partition,
+            topic_name=led.core.topic_name,
+            epoch_base=led.epoch_base,
+            configs=led.configs,
+            as_of_slot=as_of[partition],
+            state=led.core.snapshot(),
+        )
+        for partition, led in state.partitions.items()
+    ]
+
+
+def told(state: LogState) -> dict[TopicPartition, object]:
+    found: dict[TopicPartition, object] = {}
+    for partition, led in state.partitions.items():
+        led.core.validate()
+        state_of = led.core.snapshot()
+        found[partition] = (
+            led.epoch_base,
+            led.configs,
+            state_of.log_start_offset,
+            state_of.end_offset,
+            state_of.leader_epochs,
+            state_of.producers,
+            state_of.transactions,
+            [list(column) for column in state_of.index.columns],
+        )
+    return found
+
+
+STEP = st.tuples(
+    st.sampled_from(["adopt", "append", "append", "log start", "release"]), st.integers(0, 3), st.integers(1, 5)
+)
+
+
+@given(st.lists(st.lists(STEP, max_size=8), max_size=25), st.integers(0, 25), st.lists(st.integers(0, 4), min_size=4))
+def test_recovery_from_any_checkpoint_equals_replay_of_all(
+    steps: list[list[tuple[str, int, int]]], at: int, lags: list[int]
+) -> None:
+    """Each partition of the checkpoint is as of a slot of its own, at or after the checkpoint's."""
+    writer = Writer()
+    metas = [writer.next_slot(slot_steps) for slot_steps in steps]
+    at = min(at, len(metas))
+    whole = LogState(LEADER)
+    taken: dict[TopicPartition, LedSnapshot] = {}
+    due = {partition: min(at + lag, len(metas)) for partition, lag in zip(PARTITIONS, lags, strict=False)}
+    listed: set[TopicPartition] = set()
+    for slot in range(len(metas) + 1):
+        if slot:
+            whole.apply(slot, metas[slot - 1])
+        if slot == at:
+            listed = set(whole.partitions)
+        for found in snapshots(whole, dict.fromkeys(PARTITIONS, slot)):
+            if due[found.partition] == slot and found.partition in listed:
+                taken[found.partition] = found
+    checkpoint = decode_checkpoint_state(encode_checkpoint(list(taken.values())))
+    resumed = LogState(LEADER, checkpoint)
+    for slot in range(at + 1, len(metas) + 1):
+        resumed.apply(slot, metas[slot - 1])
+    assert told(resumed) == told(whole)
+
+
+def test_rows_that_leave_a_gap_are_corrupt() -> None:
+    state = LogState(LEADER)
+    partition = PARTITIONS[0]
+    adopt = Adopt(partition=partition, epoch_base=0, topic_name="t")
+    state.apply(1, SlotMeta(events=[adopt]))
+    row = IndexRow(*partition, 3, 4, 64, 10, 0, 2, LeaderEpoch(0))
+    with pytest.raises(CorruptError):
+        state.apply(2, SlotMeta(index=[row]))
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense" * 8, None])
+def test_damaged_checkpoint_is_corrupt(damage: bytes | None) -> None:
+    writer = Writer()
+    state = LogState(LEADER)
+    state.apply(1, writer.next_slot([("adopt", 0, 1), ("append", 0, 5)]))
+    good = encode_checkpoint(snapshots(state, dict.fromkeys(PARTITIONS, 1)))
+    with pytest.raises(CorruptError):
+        decode_checkpoint_state(good[:-8] if damage is None else damage)
+
+
+def test_newer_checkpoint_version_is_refused_with_a_remedy() -> None:
+    data = bytearray(encode_checkpoint([]))
+    data[5] = 99
+    with pytest.raises(CorruptError, match="use a newer Raylog"):
+        decode_checkpoint_state(bytes(data))
