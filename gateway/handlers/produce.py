@@ -95,6 +95,11 @@ def _sort(context: RequestContext, request: Any) -> _Sorted:
             code = ErrorCode.unknown_topic_id if by_id else ErrorCode.unknown_topic_or_partition
             parts.refused += (_Refusal(topic, part.index, code) for part in topic.partition_data)
             continue
+        if route.internal:
+            # Written by coordinators alone, who must be able to read it.
+            code = ErrorCode.invalid_topic_exception
+            parts.refused += (_Refusal(topic, part.index, code) for part in topic.partition_data)
+            continue
         max_batch_bytes = router.max_message_bytes(route)
         for part in topic.partition_data:
             error, leader_id = router.leader_of(route, part.index)

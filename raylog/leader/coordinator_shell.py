@@ -21,7 +21,7 @@ from raylog.coordination.settings import GroupSettings
 from raylog.leader.timers import Timers
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock
-from raylog.model.errors import FencedError, RetryError, StaleRouteError
+from raylog.model.errors import CorruptError, FencedError, RetryError, StaleRouteError
 from raylog.model.ids import TopicId, TopicPartition
 from raylog.model.logs import RoleLogger, fields
 from raylog.protocol.batch import Record, decode_records, encode_batch, headers
@@ -181,18 +181,29 @@ class CoordinatorShell:
         offset, end = self._log.bounds_internal(self._partition)
         while offset < end:
             batches = await self._log.read_internal(self._partition, offset, LOAD_READ_BYTES)
-            before = offset
+            read_to = offset
             for header in headers(batches):
-                if header.last_offset < offset or header.control:
-                    offset = max(offset, header.last_offset + 1)
-                    continue
-                for record in decode_records(batches, header):
-                    if record.offset >= offset and record.key is not None:
-                        core.replay(record.key, record.value)
-                offset = header.last_offset + 1
-            assert offset > before, f"offset {offset} of __consumer_offsets is below the end {end}, but has no batch"
+                if header.last_offset >= offset and not header.control:
+                    self._replay(
+                        core, [record for record in decode_records(batches, header) if record.offset >= offset]
+                    )
+                read_to = max(read_to, header.last_offset + 1)
+            assert read_to > offset, f"offset {offset} of __consumer_offsets is below the end {end}, but has no batch"
+            offset = read_to
             await self._clock.sleep(0)
         return core
+
+    def _replay(self, core: GroupCoordinator, records: list[Record]) -> None:
+        for record in records:
+            try:
+                if record.key is not None:
+                    core.replay(record.key, record.value)
+            except CorruptError as error:
+                # The batch's own checksum is good: no coordinator has written this, so it is none of ours.
+                self._logger.error(
+                    "a record of __consumer_offsets is not a coordinator's and left out",
+                    extra=fields(partition=self._partition.partition, offset=record.offset, error=error),
+                )
 
     # Events and effects
 

@@ -11,6 +11,7 @@ from kio.schema.errors import ErrorCode
 
 from gateway.messages import make, request_types
 from raylog.coordination import internal
+from raylog.protocol.batch import Record, encode_batch
 from raylog.protocol.wire import decode_response, encode_request, ms, ms64
 
 RANGE_METADATA = b"\x00\x01\x00\x00\x00\x01\x00\x06orders\xff\xff\xff\xff"
@@ -26,7 +27,7 @@ VERSIONS = {
     internal.DESCRIBE_GROUPS: range(7),
     internal.DELETE_GROUPS: range(3),
 }
-FIND_COORDINATOR, METADATA, API_VERSIONS = 10, 3, 18
+PRODUCE, METADATA, FIND_COORDINATOR, API_VERSIONS = 0, 3, 10, 18
 
 
 def each_version(api_key: int) -> Any:
@@ -393,6 +394,15 @@ def test_delete(connection: Connection, group: str, topic: Topic, version: int) 
     }
     connection.leave(group, member)
     assert delete(group) == {group: ErrorCode.none}
+
+
+def test_clients_do_not_write_to_the_coordinators_topic(connection: Connection) -> None:
+    batch = encode_batch([Record(key=b"\x00\x01garbage", value=b"")])
+    part = connection.part(PRODUCE, 9, "PartitionProduceData", index=0, records=batch)
+    topic = connection.part(PRODUCE, 9, "TopicProduceData", name="__consumer_offsets", partition_data=(part,))
+    response = connection.ask(PRODUCE, 9, "Produce", acks=-1, timeout=ms(5_000), topic_data=(topic,))
+    error = response.responses[0].partition_responses[0].error_code
+    assert error is ErrorCode.invalid_topic_exception
 
 
 def test_commits_on_one_connection_keep_their_order(connection: Connection, group: str, topic: Topic) -> None:

@@ -18,7 +18,7 @@ from raylog.leader import coordinator_shell
 from raylog.leader.coordinator_shell import CoordinatorShell
 from raylog.model.errors import CorruptError, FencedError, RetryError, StaleRouteError
 from raylog.model.ids import TopicId, TopicPartition
-from raylog.protocol.batch import headers, patched
+from raylog.protocol.batch import Record, encode_batch, headers, patched
 
 PARTITION = TopicPartition(TopicId(UUID(int=7)), 3)
 
@@ -218,6 +218,21 @@ async def test_a_log_that_begins_within_a_batch_is_read_from_there(world: World)
     async with world.serving() as shell:
         assert await fetched(shell.ask(fetch(partition=0))) == -1
         assert await fetched(shell.ask(fetch(partition=1))) == 9
+
+
+async def test_records_that_no_coordinator_wrote_are_left_out(world: World) -> None:
+    async with world.serving() as shell:
+        await shell.ask(commit(1))
+    for key, value in (
+        (b"\x00\x01garbage", b""),
+        (b"\x00\x02\x00\x01g", b"\x00\x09"),
+        (None, b"x"),
+        (b"\x00\x07", b""),
+    ):
+        world.log.append_internal(PARTITION, encode_batch([Record(key=key, value=value)]))
+    async with world.serving() as shell:
+        await shell.ask(commit(2, partition=1))
+        assert [await fetched(shell.ask(fetch(partition=at))) for at in (0, 1)] == [1, 2]
 
 
 async def test_while_it_loads_it_says_so_and_tries_again(world: World) -> None:
