@@ -1,5 +1,5 @@
-"""Partitions come and go by durable events of the leader log. The events take effect where their slot settles, so that a checkpoint
-taken at that slot has exactly what a replay up to it would have. Also keeps the settings that partitions are given."""
+"""Partitions come and go by durable events of the leader log. The events take effect where their slot settles, so that a
+checkpoint taken at that slot has exactly what a replay up to it would have. Also keeps the settings that partitions are given."""
 
 from collections.abc import Callable, Mapping
 

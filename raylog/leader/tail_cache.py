@@ -13,6 +13,10 @@ from raylog.model.buffers import Buffer
 _COMPACT_AT = 256
 """Batches that have left the head of a partition's lists before the lists are cut."""
 
+_EVICTED_BY_APPEND = 8
+_EVICTED_BY_TRIM = 5000
+"""Batches that leave at most in one step, so that no step holds up the event loop."""
+
 
 class PartitionTail:
     """The cached batches of one partition, in parallel lists: a tuple per batch would be one more thing to collect."""
@@ -29,7 +33,7 @@ class PartitionTail:
         self._head = 0
         self._last_offsets: list[int] = []
         self._sizes: list[int] = []
-        self._parts: list[tuple[Buffer, ...]] = []
+        self._parts: list[Buffer | tuple[Buffer, ...]] = []
 
     def read(
         self, offset: int, limit_offset: int, max_bytes: int, at_least_one: bool = True
@@ -44,7 +48,11 @@ class PartitionTail:
             size = sizes[position]
             if last_offsets[position] >= limit_offset or (total + size > max_bytes and (total or not at_least_one)):
                 break
-            parts.extend(self._parts[position])
+            found = self._parts[position]
+            if isinstance(found, tuple):
+                parts += found
+            else:
+                parts.append(found)
             total += size
             offset = last_offsets[position] + 1
             position += 1
@@ -74,9 +82,8 @@ class PartitionTail:
         kept = self._last_offsets[self._head :]
         assert kept == sorted(set(kept))
         assert (kept[-1] + 1 if kept else self.start_offset) == self.end_offset
-        assert all(
-            sum(map(len, p)) == s for p, s in zip(self._parts[self._head :], self._sizes[self._head :], strict=True)
-        )
+        for found, size in zip(self._parts[self._head :], self._sizes[self._head :], strict=True):
+            assert (sum(map(len, found)) if isinstance(found, tuple) else len(found)) == size
 
 
 class TailCache:
@@ -98,21 +105,21 @@ class TailCache:
         """Keep a batch that begins at the tail's end."""
         tail._last_offsets.append(last_offset)
         tail._sizes.append(size_bytes)
-        tail._parts.append(parts)
+        tail._parts.append(parts[0] if len(parts) == 1 else parts)
         tail.end_offset = last_offset + 1
         self._in_order.append(tail)
         self.used_bytes += size_bytes
         if self.used_bytes > self.budget_bytes:
-            self._evict()
+            self._evict(_EVICTED_BY_APPEND)
 
     def unpin(self, tail: PartitionTail, end_offset: int) -> None:
         """Batches below ``end_offset`` are in durable slots. ``trim`` follows when all tails of the slot are unpinned."""
         tail.unpinned_end = end_offset
 
     def trim(self) -> None:
-        """Bring the cache back to its budget."""
+        """Bring the cache back to its budget, or nearer: the rest is left to the appends that follow."""
         if self.used_bytes > self.budget_bytes:
-            self._evict()
+            self._evict(_EVICTED_BY_TRIM)
 
     def close(self, tail: PartitionTail) -> None:
         """Forget a partition that is not led any more."""
@@ -121,9 +128,11 @@ class TailCache:
         tail._last_offsets, tail._sizes, tail._parts, tail._head = [], [], [], 0
         tail.start_offset = tail.end_offset
 
-    def _evict(self) -> None:
+    def _evict(self, batches_max: int) -> None:
         in_order = self._in_order
-        while self.used_bytes > self.budget_bytes and in_order:
+        for _ in range(batches_max):
+            if self.used_bytes <= self.budget_bytes or not in_order:
+                return
             tail = in_order[0]
             if tail.is_open:
                 head = tail._head

@@ -19,6 +19,11 @@ from raylog.storage.slot_format import RECORD_BYTES
 PRODUCER_BATCHES_KEPT = 5
 """Batches of a producer that duplicates are looked for in (Kafka's five in flight)."""
 
+_SMALL_BYTES = 4096
+"""Parts below this are copied together; larger ones are passed on by reference."""
+
+_CHUNK_BYTES = 256 * 1024
+
 
 class SlotRows(NamedTuple):
     """What a slot's meta says of one partition."""
@@ -68,10 +73,12 @@ class _Run:
 class _PartitionRuns:
     """One partition's batches of the next slot."""
 
-    __slots__ = ("parts", "producers", "runs", "size_bytes")
+    __slots__ = ("_parts", "_small", "producers", "runs", "size_bytes")
 
     def __init__(self) -> None:
-        self.parts: list[Buffer] = []
+        self._parts: list[Buffer] = []
+        self._small = bytearray()
+        """Small parts that came one after another, together: a slot of hundreds of thousands of them would hold up the loop."""
         self.size_bytes = 0
         self.runs: list[_Run] = []
         self.producers: dict[int, deque[PlacedBatch]] = {}
@@ -87,13 +94,30 @@ class _PartitionRuns:
         run.record_count += batch.record_count
         if batch.max_timestamp_ms > run.max_timestamp_ms:
             run.max_timestamp_ms = batch.max_timestamp_ms
-        self.parts.extend(batch.parts)
+        for part in batch.parts:
+            if len(part) < _SMALL_BYTES:
+                self._small += part
+                if len(self._small) >= _CHUNK_BYTES:
+                    self._end_small()
+            else:
+                self._end_small()
+                self._parts.append(part)
         self.size_bytes += size
         if batch.producer_id >= 0:
             kept = self.producers.get(batch.producer_id)
             if kept is None:
                 kept = self.producers[batch.producer_id] = deque(maxlen=PRODUCER_BATCHES_KEPT)
             kept.append(batch)
+
+    def body(self) -> list[Buffer]:
+        """All parts, in order; nothing is added after this."""
+        self._end_small()
+        return self._parts
+
+    def _end_small(self) -> None:
+        if self._small:
+            self._parts.append(self._small)
+            self._small = bytearray()
 
 
 class _Segment:
@@ -171,7 +195,7 @@ class WriteBuffer:
             partitions[partition] = SlotRows(rows, batches)
             index.extend(rows)
             producers.extend(batches)
-            body.extend(held.parts)
+            body.extend(held.body())
             start += held.size_bytes
         return Cut(
             body=body,
