@@ -120,6 +120,10 @@ class InProcessCluster:
         outcome: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return outcome.result(timeout_s)
 
+    def gateway(self, index: int = 0) -> Gateway:
+        """For looking at, from the test's thread."""
+        return self._running.gateways[index]
+
     def kill_leader(self, leader_id: int) -> None:
         """It ends as if its process were killed, and is started again."""
         self.run(self._running.kill_leader(LeaderId(leader_id)))
