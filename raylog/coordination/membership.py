@@ -60,16 +60,22 @@ def join(turn: Turn, group: ClassicGroup, request: JoinGroup) -> None:
 def _join_without_id(turn: Turn, group: ClassicGroup, request: JoinGroup) -> None:
     instance_id = request.group_instance_id
     member_id = f"{request.client_id if instance_id is None else instance_id}-{request.new_member_uuid}"
-    old_id = None if instance_id is None else group.static_members.get(instance_id)
-    if old_id is not None:
-        _replace_static(turn, group, request, group.members[old_id], member_id)
+    if instance_id in group.static_members:
+        _replace_static(turn, group, request, group.members[group.static_members[instance_id]], member_id)
     elif instance_id is None and request.requires_member_id:
-        # A client that gives up on a slow join and comes again would otherwise leave a member behind each time.
-        group.pending_join[member_id] = None
-        rebalance.watch_pending(turn, group, member_id, request.session_timeout_ms)
-        _refuse_join(turn, request, ErrorCode.member_id_required, member_id=member_id)
+        _give_id(turn, group, request, member_id)
     else:
         _join_new(turn, group, request, member_id)
+
+
+def _give_id(turn: Turn, group: ClassicGroup, request: JoinGroup, member_id: str) -> None:
+    """A client that gives up on a slow join and comes again would otherwise leave a member behind each time."""
+    if len(group.pending_join) >= turn.settings.pending_members_max:
+        _refuse_join(turn, request, ErrorCode.group_max_size_reached)
+        return
+    group.pending_join[member_id] = None
+    rebalance.watch_pending(turn, group, member_id, request.session_timeout_ms)
+    _refuse_join(turn, request, ErrorCode.member_id_required, member_id=member_id)
 
 
 def _join_new(turn: Turn, group: ClassicGroup, request: JoinGroup, member_id: str) -> None:

@@ -21,6 +21,8 @@ class GroupSettings:
     initial_rebalance_delay_ms: int = 3_000
     group_size_max: int = 2**31 - 1
     """Members of a group; one more is answered GROUP_MAX_SIZE_REACHED."""
+    pending_members_max: int = 10_000
+    """Ids given out to a group whose members have not come yet (KIP-394); one more is refused in the same way."""
     new_member_join_timeout_ms: int = 300_000
     """How long a member may wait in its first JoinGroup: it has no member id yet, so it cannot heartbeat."""
     offset_metadata_bytes_max: int = 4_096

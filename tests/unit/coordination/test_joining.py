@@ -226,6 +226,14 @@ def test_a_full_group_takes_no_more_members(make_driver: Callable[..., Any]) -> 
     assert [driver.heartbeat(member, generation) for member in members] == [ErrorCode.none] * 2
 
 
+def test_ids_are_not_given_out_without_end(make_driver: Callable[..., Any]) -> None:
+    driver = make_driver(pending_members_max=3)
+    told = [driver.answer(driver.join()).error for _ in range(5)]
+    assert told == [ErrorCode.member_id_required] * 3 + [ErrorCode.group_max_size_reached] * 2
+    driver.advance(10_000)
+    assert driver.answer(driver.join()).error is ErrorCode.member_id_required
+
+
 def test_a_group_above_a_lowered_limit_sheds_the_last_to_come(make_driver: Callable[..., Any]) -> None:
     driver = make_driver(group_size_max=3, initial_rebalance_delay_ms=0)
     members, _ = driver.stable_group(3)
