@@ -87,6 +87,11 @@ class GroupCoordinator:
         self._durable_ref = 0
         self._held: dict[int, list[Reply]] = {}
 
+    def configure(self, settings: GroupSettings) -> None:
+        """Other settings, from the next event on."""
+        self.settings = settings
+        self._bound.settings = settings
+
     # Loading
 
     def replay(self, key: bytes, value: bytes | None, *, producer_id: ProducerId | None = None) -> None:

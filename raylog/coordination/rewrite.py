@@ -30,7 +30,7 @@ class LogBound:
     """When to rewrite, and what comes next."""
 
     def __init__(self, settings: GroupSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._log_bytes = 0
         """Bytes from the log's start to its end."""
         self._log_records = 0
@@ -103,7 +103,7 @@ class LogBound:
         assert self._todo is not None
         chunk: list[KeyValue] = []
         size = 0
-        while self._todo and size < self._settings.rewrite_chunk_bytes:
+        while self._todo and size < self.settings.rewrite_chunk_bytes:
             group_id = self._todo[0]
             own = offsets.get(group_id, _NO_OFFSETS)
             if not self._group_todo:
@@ -112,7 +112,7 @@ class LogBound:
                 if group is not None and group.persisted is not None:
                     chunk.append(KeyValue(encode_group_key(group_id), group.persisted))
                     size += _size(*chunk[-1])
-            while self._group_todo and size < self._settings.rewrite_chunk_bytes:
+            while self._group_todo and size < self.settings.rewrite_chunk_bytes:
                 topic, partition = self._group_todo.popleft()
                 found = own.get(topic, partition)
                 if found is not None:
@@ -124,7 +124,7 @@ class LogBound:
         return chunk
 
     def _set_limit(self, live_bytes: int) -> None:
-        self._limit_bytes = max(self._settings.rewrite_bytes_min, self._settings.rewrite_factor * live_bytes)
+        self._limit_bytes = max(self.settings.rewrite_bytes_min, self.settings.rewrite_factor * live_bytes)
 
 
 def _size(key: bytes, value: bytes | None) -> int:

@@ -38,8 +38,10 @@ class GroupCoordinators:
         self._is_closed = False
 
     def configure(self, broker_configs: Mapping[str, str]) -> None:
-        """The cluster's broker settings. They count for coordinators that load from now on. Raises InvalidError."""
+        """The cluster's broker settings, for all that is done from now on. Raises InvalidError."""
         self._settings = GroupSettings.from_broker_configs(broker_configs)
+        for shell in self._shells.values():
+            shell.configure(self._settings)
 
     # What a PartitionObserver is told
 

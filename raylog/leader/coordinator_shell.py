@@ -105,6 +105,12 @@ class CoordinatorShell:
     def is_loaded(self) -> bool:
         return self._core is not None
 
+    def configure(self, settings: GroupSettings) -> None:
+        """Other settings, for all that is done from now on; timers that run keep their time."""
+        self._settings = settings
+        if self._core is not None:
+            self._core.configure(settings)
+
     def ask(self, make_event: MakeEvent) -> asyncio.Future[Answer]:
         """The answer to a request. ``make_event`` puts the future into it as its token.
 
@@ -173,6 +179,7 @@ class CoordinatorShell:
                 await self._clock.sleep(RETRY_S)
             else:
                 break
+        core.configure(self._settings)  # which may have changed meanwhile
         self._core = core
         self._run_effects(core.loaded(self._clock.wall_ms()))
 
