@@ -72,7 +72,6 @@ class AssignmentFollower:
 
     async def run(self, version: int) -> None:
         """Follow the assignments from ``version`` on, for ever. Raises FencedError."""
-        pauses = backoff(self._rng, self._limits.register_backoff_s_max)
         while True:
             try:
                 assignments = await self._controller.watch_assignments(
@@ -82,10 +81,11 @@ class AssignmentFollower:
                     await self._follow(assignments)
                     version = assignments.version
                 await self._report()
-                pauses = backoff(self._rng, self._limits.register_backoff_s_max)
             except RetryError as error:
-                self._logger.warning("the controller is away, asking again", extra=fields(error=error))
-                await self._clock.sleep(next(pauses))
+                self._logger.warning("the controller is away, the leader goes on", extra=fields(error=error))
+                await self._clock.sleep(self._limits.register_backoff_s_max * self._rng.random())
+                # The one that comes back may not have heard of this leader.
+                version = await self.register()
 
     async def _follow(self, assignments: LeaderAssignments) -> None:
         """Bring what is led in line with what is assigned."""

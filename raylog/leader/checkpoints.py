@@ -17,6 +17,8 @@ from raylog.model.logs import RoleLogger, fields
 from raylog.storage.fenced_log import FencedLog
 
 _TURN_SECONDS = 0.002
+_SLOT_READ_BYTES = 64 * 1024
+"""What a replay reads of a slot."""
 
 
 class Checkpoints:
@@ -39,6 +41,8 @@ class Checkpoints:
         self._limits = limits
         self._logger = logger
         self._slots = replayed_slots
+        self._slots_due = limits.checkpoint_slots
+        """Never less than what a replay reads of as many bytes as the checkpoint has: a large state is written rarely."""
         self._bytes = 0
         self._settled_slot = log.open_slot
         self._due = asyncio.Event()
@@ -61,7 +65,7 @@ class Checkpoints:
                 await self.write()
             except RetryError as error:
                 self._logger.warning("a checkpoint could not be written, trying again", extra=fields(error=error))
-                self._slots = self._limits.checkpoint_slots
+                self._slots = self._slots_due
 
     async def write(self) -> None:
         """One checkpoint, and the trimming that it allows. Raises FencedError, RetryError."""
@@ -69,6 +73,7 @@ class Checkpoints:
         snapshots = await self._copy()
         state = await asyncio.get_running_loop().run_in_executor(None, encode_checkpoint, snapshots)
         await self._log.write_checkpoint(slot, state)
+        self._slots_due = max(self._limits.checkpoint_slots, len(state) // _SLOT_READ_BYTES)
         await self._log.trim(min([slot, *(self._first_slot_needed(led) for led in snapshots)]))
 
     async def _copy(self) -> list[LedSnapshot]:
@@ -96,10 +101,10 @@ class Checkpoints:
     def _first_slot_needed(self, led: LedSnapshot) -> int:
         """The lowest slot of this log that a row of the partition points into."""
         sources, numbers, *_ = led.state.index.columns
-        return min(
-            (n for s, n in zip(sources, numbers, strict=True) if s == self._leader_id), default=self._settled_slot
-        )
+        # Rows of one source are in the order of its slots.
+        own = (n for s, n in zip(sources, numbers, strict=True) if s == self._leader_id)
+        return next(own, self._settled_slot)
 
     def _wake_if_due(self) -> None:
-        if self._slots >= self._limits.checkpoint_slots or self._bytes >= self._limits.checkpoint_bytes:
+        if self._slots >= self._slots_due or self._bytes >= self._limits.checkpoint_bytes:
             self._due.set()

@@ -31,7 +31,7 @@ class LeaderInternalLog:
         self._acks = acks
         self._reader = reader
         self._log_starts = log_starts
-        self._ended: Exception | None = None
+        self._ended: RaylogError | None = None
 
     def append_internal(self, partition: TopicPartition, batch: Buffer) -> asyncio.Future[int]:
         hosted = self._hosted(partition)
@@ -58,13 +58,13 @@ class LeaderInternalLog:
         if isinstance(moved, OffsetRejected):
             raise InvalidError(moved.message)
 
-    def stop(self, error: Exception) -> None:
+    def stop(self, error: RaylogError) -> None:
         """The leader serves no more; ``error`` is what callers get from now on."""
         self._ended = error
 
     def _hosted(self, partition: TopicPartition) -> HostedPartition:
         if self._ended is not None:
-            raise self._ended if isinstance(self._ended, RaylogError) else StaleRouteError(str(self._ended))
+            raise self._ended
         hosted = self._partitions.get(partition)
         if hosted is None:
             raise StaleRouteError(f"Partition {partition.partition} of topic {partition.topic_id} is not led here.")

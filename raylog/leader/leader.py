@@ -94,6 +94,9 @@ class Leader:
             limits=self._limits.log,
             logger=self._log,
         )
+        if self._is_closing:
+            await recovered.log.close()
+            raise StaleRouteError("The leader was closed while it started.")
         parts = self._parts = self._compose(recovered)
         self._wal.start(parts.settling.durable, self.fail)
         parts.flusher.poke()
@@ -153,12 +156,14 @@ class Leader:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if parts is not None:
+            parts.context.coordinators.close()
             await parts.listener.close()
             parts.stop(StaleRouteError("The leader is closed."))
             await parts.flusher.join()
-            await self._wal.close()
-            await self._close_log(parts)
             parts.housekeeping.publish()
+        await self._wal.close()
+        if parts is not None:
+            await self._close_log(parts)
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -339,6 +344,8 @@ class _Parts:
 
     def stop(self, error: Exception) -> None:
         """Nothing is answered, settled or cut any more. Idempotent."""
+        if not isinstance(error, RaylogError):
+            error = RaylogError(f"The leader has ended: {error!r}")
         context = self.context
         context.is_stopped = True
         self.settling.stop()

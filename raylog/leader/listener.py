@@ -24,6 +24,8 @@ from raylog.protocol.wire import RequestHead, api_name, decode_request, encode_r
 if TYPE_CHECKING:
     from raylog.leader.context import LeaderContext
 
+_CLOSE_S_MAX = 2.0
+
 PLAN_BIT = 1 << 30
 """Set in a response's correlation id when its records hold a read plan; internal requests never use it."""
 
@@ -39,6 +41,8 @@ class LeaderConnection(FrameProtocol):
         self._metrics = listener.leader.metrics
         self._tasks: set[asyncio.Task[None]] = set()
         self._holds = 0
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """The transport is gone."""
 
     def connection_opened(self) -> None:
         if self._listener.is_closed:
@@ -50,6 +54,8 @@ class LeaderConnection(FrameProtocol):
 
     def connection_closed(self, error: Exception | None) -> None:
         self._listener.connections.discard(self)
+        if not self.closed.done():
+            self.closed.set_result(None)
         for task in self._tasks:
             task.cancel()
 
@@ -180,11 +186,19 @@ class Listener:
             connection.hold_reading()
 
     async def close(self) -> None:
-        """Send what is answered, then close."""
+        """Send what is answered, then close; a peer that does not take it is cut off."""
         self._stop_accepting()
-        for connection in list(self.connections):
+        connections = list(self.connections)
+        for connection in connections:
             connection.close()
-            await connection.finished()
+        try:
+            async with asyncio.timeout(_CLOSE_S_MAX):
+                for connection in connections:
+                    await connection.closed
+        except TimeoutError:
+            for connection in connections:
+                connection.abort()
+        await asyncio.gather(*(connection.finished() for connection in connections))
 
     def _stop_accepting(self) -> None:
         self.is_closed = True

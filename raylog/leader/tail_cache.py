@@ -5,6 +5,7 @@
 - Batches of a partition are contiguous, so a miss is an offset below the first one kept.
 """
 
+from array import array
 from bisect import bisect_left
 from collections import deque
 
@@ -19,7 +20,7 @@ _EVICTED_BY_TRIM = 5000
 
 
 class PartitionTail:
-    """The cached batches of one partition, in parallel lists: a tuple per batch would be one more thing to collect."""
+    """The cached batches of one partition, in columns: a tuple for each of them would be one more thing to collect."""
 
     __slots__ = ("_head", "_last_offsets", "_parts", "_sizes", "end_offset", "is_open", "start_offset", "unpinned_end")
 
@@ -31,8 +32,8 @@ class PartitionTail:
         """Batches below are in durable slots."""
         self.is_open = True
         self._head = 0
-        self._last_offsets: list[int] = []
-        self._sizes: list[int] = []
+        self._last_offsets = array("q")
+        self._sizes = array("q")
         self._parts: list[Buffer | tuple[Buffer, ...]] = []
 
     def read(
@@ -80,7 +81,7 @@ class PartitionTail:
         assert len(self._last_offsets) == len(self._sizes) == len(self._parts)
         assert self.start_offset <= self.end_offset
         kept = self._last_offsets[self._head :]
-        assert kept == sorted(set(kept))
+        assert list(kept) == sorted(set(kept))
         assert (kept[-1] + 1 if kept else self.start_offset) == self.end_offset
         for found, size in zip(self._parts[self._head :], self._sizes[self._head :], strict=True):
             assert (sum(map(len, found)) if isinstance(found, tuple) else len(found)) == size
@@ -125,7 +126,7 @@ class TailCache:
         """Forget a partition that is not led any more."""
         self.used_bytes -= sum(tail._sizes[tail._head :])
         tail.is_open = False
-        tail._last_offsets, tail._sizes, tail._parts, tail._head = [], [], [], 0
+        tail._last_offsets, tail._sizes, tail._parts, tail._head = array("q"), array("q"), [], 0
         tail.start_offset = tail.end_offset
 
     def _evict(self, batches_max: int) -> None:

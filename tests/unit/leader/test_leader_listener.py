@@ -83,6 +83,21 @@ async def test_close_answers_what_was_appended_and_ends_idle_connections(cluster
     await leader.close()
 
 
+async def test_close_does_not_wait_for_a_peer_that_takes_no_answers(cluster: Any, kit: Any) -> None:
+    await cluster.controller.assign(kit.assignment(**{"max.message.bytes": "20000000"}))
+    leader = await cluster.start()
+    good = await cluster.client()
+    await good.ask(kit.produce_request({0: kit.batch(bytes(4_000_000))}))
+    _, lazy_writer = await asyncio.open_unix_connection(cluster.controller.registered[-1].unix_path, limit=1)
+    lazy_writer.write(b"".join(kit.encode_request(kit.fetch_request({0: 0}), correlation_id=1, client_id=None)))
+    async with asyncio.timeout(5):
+        while all(c._transport.get_write_buffer_size() == 0 for c in leader._parts.listener.connections):
+            await good.ask(kit.fetch_request({0: 1}))
+        await leader.close()
+    assert leader.closed.result() is None
+    lazy_writer.close()
+
+
 async def test_peer_that_takes_no_answers_is_not_read_and_hinders_nobody(cluster: Any, kit: Any) -> None:
     await cluster.controller.assign(kit.assignment(**{"max.message.bytes": "2000000"}))
     leader = await cluster.start(leader_limits={"answer_bytes_max": 100_000})
