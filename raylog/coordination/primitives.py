@@ -85,13 +85,13 @@ class Reader:
         self.is_flexible = is_flexible
 
     def i16(self) -> int:
-        return int.from_bytes(self._take(2), "big", signed=True)
+        return self._number(_I16)
 
     def i32(self) -> int:
-        return int.from_bytes(self._take(4), "big", signed=True)
+        return self._number(_I32)
 
     def i64(self) -> int:
-        return int.from_bytes(self._take(8), "big", signed=True)
+        return self._number(_I64)
 
     def string(self) -> str:
         return self._text(self.i16())
@@ -118,9 +118,17 @@ class Reader:
     def tags(self) -> dict[int, bytes]:
         return {self._uvarint(): self._take(self._uvarint()) for _ in range(self._uvarint())}
 
+    def _number(self, form: struct.Struct) -> int:
+        try:
+            (value,) = form.unpack_from(self._data, self._position)
+        except struct.error:
+            raise CorruptError("A record of __consumer_offsets ends within a number.") from None
+        self._position += form.size
+        return int(value)
+
     def _text(self, size: int) -> str:
         try:
-            return self._take(size).decode()
+            return str(self._take(size), "utf-8")
         except UnicodeDecodeError as error:
             raise CorruptError(f"A text in a record of __consumer_offsets is not UTF-8: {error}.") from error
 

@@ -9,6 +9,7 @@ types, KIP-848) are told apart from these and left alone.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from raylog.coordination.primitives import Reader, Writer
@@ -22,15 +23,13 @@ _GROUP_VALUE_VERSION = 3
 _TOPIC_ID_TAG = 0
 
 
-@dataclass(frozen=True, slots=True)
-class OffsetKey:
+class OffsetKey(NamedTuple):
     group_id: str
     topic: str
     partition: int
 
 
-@dataclass(frozen=True, slots=True)
-class GroupKey:
+class GroupKey(NamedTuple):
     group_id: str
 
 

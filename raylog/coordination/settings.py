@@ -28,7 +28,7 @@ class GroupSettings:
     offset_metadata_bytes_max: int = 4_096
     offsets_retention_ms: int = 7 * 24 * 3_600_000
     offsets_retention_check_interval_ms: int = 600_000
-    rewrite_bytes_min: int = 8 * MIB
+    rewrite_bytes_min: int = 4 * MIB
     """The partition's log is rewritten when it is longer than this and than ``rewrite_factor`` times the live state."""
     rewrite_factor: int = 4
     rewrite_chunk_bytes: int = 256 * KIB

@@ -28,7 +28,7 @@ from raylog.protocol.batch import Record, decode_records, encode_batch, headers
 
 APPEND_BYTES_MAX = 4 * 1024 * 1024
 """Bytes appended and not yet durable, above which requests wait."""
-LOAD_READ_BYTES = 64 * 1024
+LOAD_READ_BYTES = 32 * 1024
 """Read and replayed in one go while loading; other work of the leader comes between two of them."""
 RETRY_S = 1.0
 TOPICS_MARGIN_MS = 60_000
