@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
@@ -13,6 +14,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 pytestmark = pytest.mark.timeout(300)
 
 _PARTITIONS = 4
+
+T = TypeVar("T")
 
 
 class Load:
@@ -108,21 +111,30 @@ def read_all(bootstrap: str, topic: str) -> dict[tuple[int, int], bytes]:
 
 def _create(bootstrap: str, topic: str, wal: str) -> None:
     new = NewTopic(topic, _PARTITIONS, config={"raylog.wal": wal})
-    AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).create_topics([new])[topic].result(60)
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin.create_topics([new])[topic].result(60)
 
 
 def _pids(server, title: str) -> list[int]:
     return [process.pid for process in server.processes(title)]
 
 
-def _kill(title: str) -> Callable[[object], None]:
-    def kill(server) -> None:
-        pids = _pids(server, title)
-        assert pids
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+def _until(reached: Callable[[], T], what: str) -> T:
+    """What ``reached`` gives once it is true; other processes are watched, so it is asked again and again."""
+    pause = threading.Event()
+    for _ in range(1200):
+        if found := reached():
+            return found
+        pause.wait(0.05)
+    raise AssertionError(f"it never happened: {what}")
 
-    return kill
+
+def _signal(server, title: str, number: signal.Signals) -> list[int]:
+    """Sends it to all processes of that role, which may be starting again at the moment."""
+    pids = _until(lambda: _pids(server, title), f"a {title} process")
+    for pid in pids:
+        os.kill(pid, number)
+    return pids
 
 
 @pytest.mark.parametrize("wal", ["file", "object"])
@@ -132,7 +144,8 @@ def test_a_killed_role_costs_no_acknowledged_record(start_serve, wal: str) -> No
     with Load(server.bootstrap, "load", idempotent=True) as load:
         load.acknowledges(500)
         for title in ("LeaderActor", "GatewayActor", "ControllerActor", "LeaderActor"):
-            _kill(title)(server)
+            killed = _signal(server, title, signal.SIGKILL)
+            _until(lambda killed=killed, title=title: set(_pids(server, title)) - set(killed), "a new process")
             load.acknowledges(500)
     load.check(read_all(server.bootstrap, "load"))
 
@@ -143,11 +156,9 @@ def test_a_zombie_leader_acknowledges_nothing_that_others_do_not_have(start_serv
     _create(server.bootstrap, "load", wal)
     with Load(server.bootstrap, "load", idempotent=False) as load:
         load.acknowledges(500)
-        stopped = _pids(server, "LeaderActor")
-        for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
-        load.acknowledges(500)  # a successor serves
-        assert set(_pids(server, "LeaderActor")) - set(stopped)
+        stopped = _signal(server, "LeaderActor", signal.SIGSTOP)
+        _until(lambda: len(set(_pids(server, "LeaderActor")) - set(stopped)) >= len(stopped), "successors")
+        load.acknowledges(500)
         for pid in stopped:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
