@@ -31,7 +31,7 @@ class GroupSettings:
     rewrite_bytes_min: int = 4 * MIB
     """The partition's log is rewritten when it is longer than this and than ``rewrite_factor`` times the live state."""
     rewrite_factor: int = 4
-    rewrite_chunk_bytes: int = 256 * KIB
+    rewrite_chunk_bytes: int = 64 * KIB
     """One step of a rewrite appends about so much, so that commits and heartbeats go on beside it."""
 
     @classmethod

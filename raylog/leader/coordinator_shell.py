@@ -28,8 +28,9 @@ from raylog.protocol.batch import Record, decode_records, encode_batch, headers
 
 APPEND_BYTES_MAX = 4 * 1024 * 1024
 """Bytes appended and not yet durable, above which requests wait."""
-LOAD_READ_BYTES = 32 * 1024
-"""Read and replayed in one go while loading; other work of the leader comes between two of them."""
+LOAD_READ_BYTES = 1024 * 1024
+LOAD_RECORDS = 500
+"""Replayed in one go while loading, or a batch; other work of the leader comes between two of them."""
 RETRY_S = 1.0
 TOPICS_MARGIN_MS = 60_000
 """Offsets committed so shortly before the cluster's topics were asked for are not held against them: clocks differ."""
@@ -186,6 +187,7 @@ class CoordinatorShell:
     async def _read_log(self) -> GroupCoordinator:
         core = GroupCoordinator(self._settings)
         offset, end = self._log.bounds_internal(self._partition)
+        replayed = 0
         while offset < end:
             batches = await self._log.read_internal(self._partition, offset, LOAD_READ_BYTES)
             read_to = offset
@@ -194,10 +196,13 @@ class CoordinatorShell:
                     self._replay(
                         core, [record for record in decode_records(batches, header) if record.offset >= offset]
                     )
+                    replayed += header.record_count
                 read_to = max(read_to, header.last_offset + 1)
+                if replayed >= LOAD_RECORDS:
+                    await self._clock.sleep(0)
+                    replayed = 0
             assert read_to > offset, f"offset {offset} of __consumer_offsets is below the end {end}, but has no batch"
             offset = read_to
-            await self._clock.sleep(0)
         return core
 
     def _replay(self, core: GroupCoordinator, records: list[Record]) -> None:
