@@ -36,53 +36,46 @@ class RecordsParts:
 
 
 class GatherBuffer:
-    """What kio's writers write to: has ``write``, and gives the list of buffers in the end.
+    """What messages are written to; gives the list of buffers in the end.
 
     A ``bytes`` or view given to it may be referenced until the list is sent, so it must not change meanwhile.
     """
 
-    __slots__ = ("_done", "_done_bytes", "_small")
+    __slots__ = ("_done", "_done_bytes", "small")
 
     def __init__(self) -> None:
+        self.small = bytearray()
+        """Where writers append what is small. Another one after each buffer that is passed on by reference."""
         self._done: list[Buffer] = []
         self._done_bytes = 0
-        self._small = bytearray()
 
     def write(self, data: Buffer | RecordsParts) -> None:
-        if len(data) < BY_REFERENCE_BYTES:
-            if type(data) is RecordsParts:
-                for part in data.parts:
-                    self._small += part
-            else:
-                self._small += data  # type: ignore[arg-type]
-        elif type(data) is RecordsParts:
+        """Append a value of any size."""
+        if isinstance(data, RecordsParts):
             for part in data.parts:
                 self._write_buffer(part)
         else:
-            self._pass_on(data)  # type: ignore[arg-type]
+            self._write_buffer(data)
 
     def _write_buffer(self, data: Buffer) -> None:
         if len(data) < BY_REFERENCE_BYTES:
-            self._small += data
-        else:
-            self._pass_on(data)
-
-    def _pass_on(self, data: Buffer) -> None:
-        if self._small:
-            self._done.append(self._small)
-            self._done_bytes += len(self._small)
-            self._small = bytearray()
+            self.small += data
+            return
+        self._close_small()
         self._done.append(data)
         self._done_bytes += len(data)
 
+    def _close_small(self) -> None:
+        if self.small:
+            self._done.append(self.small)
+            self._done_bytes += len(self.small)
+            self.small = bytearray()
+
     def __len__(self) -> int:
         """Bytes written so far."""
-        return self._done_bytes + len(self._small)
+        return self._done_bytes + len(self.small)
 
     def finish(self) -> list[Buffer]:
         """All that was written, in order."""
-        if self._small:
-            self._done.append(self._small)
-            self._done_bytes += len(self._small)
-            self._small = bytearray()
+        self._close_small()
         return self._done

@@ -11,15 +11,14 @@ itself.
 
 import struct
 from collections.abc import Callable
-from dataclasses import Field, fields, is_dataclass
 from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Final, Union, get_args, get_origin
+from typing import Final
 
 from kio.static.protocol import Entity
 
 from raylog.model.buffers import Buffer
 from raylog.model.errors import InvalidError
+from raylog.protocol.schema import FieldShape, shapes
 
 MAX_ELEMENTS: Final = 1 << 18
 """Array elements of all levels in one message; enough for each partition of a cluster of 100,000."""
@@ -182,11 +181,10 @@ def _entity(schema: type[Entity]) -> tuple[_Skip, int]:
     """The skipper of a structure, and the least bytes that one takes."""
     plain: list[tuple[_Skip | None, int]] = []
     tagged: dict[int, _Skip] = {}
-    for field in fields(schema):
-        tag = field.metadata.get("tag")
-        skip, size, is_fixed = _field(field, flexible=schema.__flexible__, is_tagged=tag is not None)
-        if tag is not None:
-            tagged[tag] = skip
+    for shape in shapes(schema):
+        skip, size, is_fixed = _field(shape, is_flexible=schema.__flexible__)
+        if shape.tag is not None:
+            tagged[shape.tag] = skip
         else:
             plain.append((None if is_fixed else skip, size))
     if schema.__flexible__:
@@ -223,32 +221,21 @@ def _sequence(steps: list[_Skip]) -> _Skip:
     return skip
 
 
-def _field(field: Field[Any], *, flexible: bool, is_tagged: bool) -> tuple[_Skip, int, bool]:
+def _field(shape: FieldShape, *, is_flexible: bool) -> tuple[_Skip, int, bool]:
     """A field's skipper, its least size in bytes, and whether that is its only size."""
-    kind, is_null_allowed = _without_none(field.type)
-    if get_origin(kind) is tuple:
-        element_type, _ = _without_none(get_args(kind)[0])
-        element, size, _ = _element(element_type, field, flexible=flexible)
-        return (_compact_array(element, size), 1, False) if flexible else (_legacy_array(element, size), 4, False)
-    if is_dataclass(kind) and is_null_allowed and not is_tagged:
-        return _nullable(_entity(kind)[0]), 1, False  # type: ignore[arg-type]
-    return _element(kind, field, flexible=flexible)
+    skip, size, is_fixed = _element(shape, is_flexible=is_flexible)
+    if shape.is_array:
+        return (_compact_array(skip, size), 1, False) if is_flexible else (_legacy_array(skip, size), 4, False)
+    if shape.entity and shape.is_nullable and shape.tag is None:
+        return _nullable(skip), 1, False
+    return skip, size, is_fixed
 
 
-def _element(kind: Any, field: Field[Any], *, flexible: bool) -> tuple[_Skip, int, bool]:
-    if is_dataclass(kind):
-        skip, size = _entity(kind)  # type: ignore[arg-type]
-        return skip, size, False
-    name = field.metadata["kafka_type"]
-    if name in _FIXED_BYTES:
-        return _fixed(_FIXED_BYTES[name]), _FIXED_BYTES[name], True
-    if flexible:
+def _element(shape: FieldShape, *, is_flexible: bool) -> tuple[_Skip, int, bool]:
+    if shape.entity:
+        return *_entity(shape.entity), False
+    if shape.kind in _FIXED_BYTES:
+        return _fixed(_FIXED_BYTES[shape.kind]), _FIXED_BYTES[shape.kind], True
+    if is_flexible:
         return _compact_bytes, 1, False
-    return (_legacy_string, 2, False) if name == "string" else (_legacy_bytes, 4, False)
-
-
-def _without_none(kind: Any) -> tuple[Any, bool]:
-    if get_origin(kind) not in (UnionType, Union):
-        return kind, False
-    inner = [option for option in get_args(kind) if option is not NoneType]
-    return inner[0], len(inner) < len(get_args(kind))
+    return (_legacy_string, 2, False) if shape.kind == "string" else (_legacy_bytes, 4, False)

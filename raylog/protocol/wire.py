@@ -11,15 +11,14 @@ take a frame.
 - ApiVersions responses always have header version 0 (KIP-511).
 """
 
-import io
 import struct
 from collections.abc import Callable
 from functools import cache
-from typing import IO, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from kio.index import KioIndexError, load_request_schema, load_response_schema
 from kio.schema.index import api_key_map
-from kio.serial import entity_reader, entity_writer
+from kio.serial import entity_reader
 from kio.serial.errors import SerialError
 from kio.static.protocol import Payload
 
@@ -46,6 +45,7 @@ from raylog.protocol.values import (
     transactional_id,
     u16,
 )
+from raylog.protocol.writer import Write, message_writer
 
 __all__ = [
     "NO_THROTTLE",
@@ -86,11 +86,10 @@ _SIZE_AND_REQUEST_START = struct.Struct(">ihhi")
 _I32 = struct.Struct(">i")
 _SIZE_AND_I32 = struct.Struct(">ii")
 
+_I32_INTO = _I32.pack_into
 _SIZE_PLACE = bytes(_I32.size)
 _JOIN_BYTES = 16 * 1024
 """A frame up to this size is copied behind its new head: cheaper than a second buffer in ``writev``."""
-
-_PRODUCE_KEY, _FETCH_KEY = 0, 1
 
 # What kio's reader raises for bytes that the guard lets through: text that is not UTF-8, null where none is allowed, an
 # unknown error code, a timestamp that no datetime holds, a tagged field that it does not know (KeyError).
@@ -172,7 +171,7 @@ def encode_request(request: Payload, *, correlation_id: int, client_id: str | No
     name = b"" if client_id is None else client_id.encode()
     head = _REQUEST.pack(schema.__api_key__, schema.__version__, correlation_id, -1 if client_id is None else len(name))
     tags = b"\0" if _request_codec(schema.__api_key__, schema.__version__).is_flexible else b""
-    return _framed(head + name + tags, request, has_records=schema.__api_key__ == _PRODUCE_KEY)
+    return _framed(head + name + tags, request)
 
 
 def encode_response(correlation_id: int, response: Payload) -> list[Buffer]:
@@ -181,7 +180,7 @@ def encode_response(correlation_id: int, response: Payload) -> list[Buffer]:
     head = _I32.pack(correlation_id)
     if _response_codec(schema.__api_key__, schema.__version__).is_flexible:
         head += b"\0"
-    return _framed(head, response, has_records=schema.__api_key__ == _FETCH_KEY)
+    return _framed(head, response)
 
 
 def with_correlation_id(frame: Buffer, correlation_id: int, *, request: bool) -> list[Buffer]:
@@ -246,22 +245,15 @@ def _decoded(codec: _Codec, frame: Buffer, position: int) -> Payload:
 
 
 @cache
-def _writer(schema: type[Payload]) -> Callable[[IO[bytes], Payload], None]:
-    return cast(Callable[[IO[bytes], Payload], None], entity_writer(schema))
+def _writer(schema: type[Payload]) -> Write:
+    return message_writer(schema)
 
 
-def _framed(head: bytes, entity: Payload, *, has_records: bool) -> list[Buffer]:
-    write = _writer(type(entity))
-    if has_records:
-        gathered = GatherBuffer()
-        gathered.write(head)
-        write(cast(IO[bytes], gathered), entity)
-        return [_I32.pack(len(gathered)), *gathered.finish()]
-    with io.BytesIO() as buffer:
-        buffer.write(_SIZE_PLACE)
-        buffer.write(head)
-        write(buffer, entity)
-        size = buffer.tell() - _I32.size
-        buffer.seek(0)
-        buffer.write(_I32.pack(size))
-        return [buffer.getvalue()]
+def _framed(head: bytes, entity: Payload) -> list[Buffer]:
+    gathered = GatherBuffer()
+    first = gathered.small
+    first += _SIZE_PLACE
+    first += head
+    _writer(type(entity))(gathered, entity)
+    _I32_INTO(first, 0, len(gathered) - _I32.size)
+    return gathered.finish()

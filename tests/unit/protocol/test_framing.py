@@ -233,12 +233,17 @@ def test_closing_in_a_callback_hands_out_nothing_more() -> None:
     assert wire.sent == b""
 
 
-def test_what_is_written_leaves_in_order() -> None:
+async def test_what_is_written_leaves_in_order_at_the_end_of_the_turn() -> None:
     protocol = Recorder()
     wire = Wire(protocol)
     protocol.write([b"a", memoryview(b"b")])
     protocol.write([bytearray(b"c")])
+    assert wire.sent == b""
+    await asyncio.sleep(0)
     assert wire.sent == b"abc"
+    protocol.write([b"d"])
+    protocol.close()
+    assert wire.sent == b"abcd"
     assert protocol.peer_name == "127.0.0.1:4711"
 
 

@@ -1,11 +1,12 @@
 """Every message of every version survives encoding and decoding, and no bytes do anything but raise InvalidError."""
 
 import datetime
+import io
 import struct
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from types import NoneType
 from typing import Any, get_args, get_origin
 
@@ -17,10 +18,12 @@ from kio.schema.errors import ErrorCode
 from kio.schema.index import api_key_map, schema_name_map
 from kio.schema.metadata.v12.request import MetadataRequest
 from kio.schema.produce.v9.request import PartitionProduceData, ProduceRequest, TopicProduceData
+from kio.serial import entity_writer
 from kio.static.constants import EntityType
 
 from raylog.model.errors import InvalidError
 from raylog.protocol import wire
+from raylog.protocol.gather import GatherBuffer
 from raylog.protocol.guard import MAX_ELEMENTS
 from raylog.protocol.wire import (
     RecordsParts,
@@ -44,6 +47,7 @@ from raylog.protocol.wire import (
     topic_name,
     with_correlation_id,
 )
+from raylog.protocol.writer import message_writer
 
 # The share-group and streams-group APIs are not served; their kio schemas are checked all the same.
 REQUESTS = [
@@ -112,6 +116,34 @@ def test_every_request_comes_back(key: int, version: int, elements: int) -> None
 def test_every_response_comes_back(key: int, version: int, elements: int) -> None:
     response = example(response_schema(key, version), elements)
     assert decode_response(key, version, frame_of(encode_response(78, response))) == (78, response)
+
+
+@pytest.mark.parametrize("elements", [0, 1, 3])
+@pytest.mark.parametrize(
+    "schema",
+    sorted(
+        {request_schema(*api) for api in REQUESTS} | {response_schema(*api) for api in RESPONSES},
+        key=lambda schema: (schema.__name__, schema.__version__),
+    ),
+    ids=lambda schema: f"{schema.__name__}-{schema.__version__}",
+)
+def test_every_message_is_written_as_kio_writes_it(schema: Any, elements: int) -> None:
+    message = example(schema, elements)
+    ours = GatherBuffer()
+    message_writer(schema)(ours, message)
+    theirs = io.BytesIO()
+    entity_writer(schema)(theirs, message)
+    assert b"".join(ours.finish()) == theirs.getvalue()
+
+
+@pytest.mark.parametrize("version", [1, 12])
+@pytest.mark.parametrize("count", [126, 127, 128, 300, 20_000])
+def test_long_arrays_and_strings_come_back(version: int, count: int) -> None:
+    schema = request_schema(3, version)
+    topic = schema.__dataclass_fields__["topics"].type.__args__[0].__args__[0]
+    ids = {"topic_id": None} if version >= 10 else {}
+    request = replace(example(schema, 0), topics=tuple(topic(name="n" * (i % 400), **ids) for i in range(count)))
+    assert decode_request(frame_of(encode_request(request, correlation_id=1)))[1] == request
 
 
 @pytest.mark.parametrize(("key", "version"), REQUESTS)
