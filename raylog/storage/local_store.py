@@ -2,7 +2,8 @@
 
 A body goes into a temporary file, is synced, and gets its name by ``link`` (put-if-absent: fails if the name is taken) or
 ``rename`` (put); then its folder is synced. So a reader sees a whole object or none, and what a put has returned survives power
-loss. A put costs two syncs: measured on ext4 on a virtual disk, 0.5 ms for 4 KiB, of which the folder's is about half.
+loss. A put costs two syncs: measured on ext4 on a virtual disk, 0.3 ms for a file of 4 KiB and 0.2 ms for its folder; the
+whole put takes 0.8 ms alone, and 0.5 ms each when many run side by side.
 Several processes may use one folder. Blocking calls run in a few threads; a call that is cancelled may still take
 effect, so the buffers of a body must not be changed afterwards either.
 

@@ -31,6 +31,7 @@ from raylog.storage.s3_errors import TRANSPORT_ERRORS, as_own_error
 T = TypeVar("T")
 
 _DELETE_KEYS_MAX = 1000
+_JOINED_BYTES_MAX = 256 * 1024
 _CONNECT_S_MAX = 5
 _READ_S_MAX = 30
 _DIRECTORY_BUCKET_SUFFIX = "--x-s3"
@@ -79,6 +80,7 @@ class S3Store:
             raise as_own_error(error, url=location.url, bucket=location.bucket, key="") from error
         except ValueError as error:
             raise InvalidError(f"The store {location.url} cannot be used: {error}; correct its endpoint.") from error
+        client.meta.events.register_last("before-call.s3", _send_at_once)
         return cls(location, client, exits, limits)
 
     @property
@@ -147,7 +149,7 @@ class S3Store:
             await self._put_parts(key, body, condition)
             return
         call = self._client.put_object(
-            Bucket=self._location.bucket, Key=path, Body=BuffersPayload(body), ContentLength=size, **condition
+            Bucket=self._location.bucket, Key=path, Body=_request_body(body, size), ContentLength=size, **condition
         )
         await self._call(key, call)
 
@@ -234,6 +236,16 @@ def _client_config(location: S3Location, limits: StoreLimits) -> AioConfig:
         s3=s3,
         user_agent_extra="raylog",
     )
+
+
+def _send_at_once(params: dict[str, Any], **_: object) -> None:
+    """botocore asks S3's leave (``Expect: 100-continue``) before it sends a body that is no bytes: one round trip more."""
+    params["headers"].pop("Expect", None)
+
+
+def _request_body(body: Sequence[Buffer], size: int) -> bytes | BuffersPayload:
+    """Small bodies are joined, which costs less than their pieces; measured, 8 MiB unjoined save a third of a PUT's CPU."""
+    return b"".join(body) if size <= _JOINED_BYTES_MAX else BuffersPayload(body)
 
 
 def cut_body(body: Sequence[Buffer], part_bytes: int) -> list[list[memoryview]]:
