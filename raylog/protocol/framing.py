@@ -26,6 +26,8 @@ _SIZE = struct.Struct(">i")
 _RECEIVE_BYTES: Final = 64 * 1024
 _FIRST_STEP_BYTES: Final = 4 * 1024 * 1024
 """The memory claimed for a large frame before any of it has arrived; doubled each time it is full."""
+_SEND_BYTES: Final = 64 * 1024
+"""Written in one turn of the loop, this much is sent before its end, so that the write limits see it."""
 
 
 class FrameProtocol(asyncio.BufferedProtocol):
@@ -53,6 +55,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
         self._drain_waiters: list[asyncio.Future[None]] = []
         self._unsent: list[Buffer] = []
         """Written in this turn of the loop."""
+        self._unsent_bytes = 0
 
     # Hooks
 
@@ -100,14 +103,17 @@ class FrameProtocol(asyncio.BufferedProtocol):
     def write(self, buffers: Sequence[Buffer]) -> None:
         """Queue a whole frame (or several) for sending, by reference where the loop can. Dropped once closed.
 
-        What is written in one turn of the loop leaves together: the transports make a system call of each write, which
-        costs more than all that a small frame costs besides.
+        What is written in one turn of the loop leaves together, up to a size: the transports make a system call of each
+        write, which costs more than all that a small frame costs besides.
         """
         if self._transport is None or self._is_closed:
             return
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._send)
         self._unsent.extend(buffers)
+        self._unsent_bytes += sum(map(len, buffers))
+        if self._unsent_bytes >= _SEND_BYTES:
+            self._send()
 
     async def drained(self) -> None:
         """Wait until ``is_writable``. Raises ConnectionResetError when the connection goes away meanwhile."""
@@ -206,6 +212,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
 
     def _send(self) -> None:
         unsent, self._unsent = self._unsent, []
+        self._unsent_bytes = 0
         if unsent and self._transport is not None and not self._is_closed:
             self._transport.writelines(unsent)
 

@@ -79,3 +79,11 @@ class GatherBuffer:
         """All that was written, in order."""
         self._close_small()
         return self._done
+
+
+def append_uvarint(small: bytearray, value: int) -> None:
+    """Kafka's unsigned varint: 7 bits in a byte, the lowest first, the top bit set when more follow."""
+    while value > 0x7F:
+        small.append((value & 0x7F) | 0x80)
+        value >>= 7
+    small.append(value)

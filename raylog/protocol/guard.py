@@ -1,12 +1,13 @@
 """Walks a message by its schema, without building anything, before kio's native reader builds it.
 
-kio reserves memory for as many elements as an array's length field says, before it reads the first: a length of 2**32 -
-1 aborts the whole process. So each array length is compared here with the bytes that are left, and the elements of a
-message are counted against ``MAX_ELEMENTS``, because an element of a few bytes on the wire is an object of some hundred
-bytes in memory.
+- kio reserves memory for as many elements as an array's length says, before it reads the first: a length of 2**32 - 1
+  aborts the whole process. So each length is compared with the bytes that are left.
+- The elements of a message are counted against ``MAX_ELEMENTS``, because an element of a few bytes on the wire is an
+  object of some hundred bytes in memory.
+- kio refuses tagged fields that it does not know, but KIP-482 lets newer clients add them to any flexible version:
+  they are left out of what kio gets to read.
 
-A guard returns the position after the message, or raises ``InvalidError``. Costs about as much as the native reader
-itself.
+A guard costs about as much as the native reader itself.
 """
 
 import struct
@@ -18,16 +19,34 @@ from kio.static.protocol import Entity
 
 from raylog.model.buffers import Buffer
 from raylog.model.errors import InvalidError
+from raylog.protocol.gather import append_uvarint
 from raylog.protocol.schema import FieldShape, shapes
 
 MAX_ELEMENTS: Final = 1 << 18
 """Array elements of all levels in one message; enough for each partition of a cluster of 100,000."""
 
-Guard = Callable[[Buffer, int], int]
-"""``guard(frame, position) -> position after the entity``."""
+Guard = Callable[[Buffer, int], Buffer]
+"""``guard(frame, position)``: the frame to read the message at ``position`` from, which is the same one as a rule.
 
-_Skip = Callable[[Buffer, int, list[int]], int]
-"""As above; the list holds how many elements the message may still have."""
+Raises InvalidError.
+"""
+
+
+class _Walk:
+    """What is known of a message while it is walked."""
+
+    __slots__ = ("cuts", "elements_left", "tag_depth")
+
+    def __init__(self) -> None:
+        self.elements_left = MAX_ELEMENTS
+        self.tag_depth = 0
+        """Above 0 inside a tagged field, whose size is written before it."""
+        self.cuts: list[tuple[int, int, bytes]] = []
+        """Tagged-field sections with unknown tags: start, end, and the section without them."""
+
+
+_Skip = Callable[[Buffer, int, _Walk], int]
+"""``skip(frame, position, walk) -> position after the field``."""
 
 _I16 = struct.Struct(">h")
 _I32 = struct.Struct(">i")
@@ -55,21 +74,33 @@ def entity_guard(schema: type[Entity]) -> Guard:
     """The guard of a message's schema; made once per schema."""
     skip, _ = _entity(schema)
 
-    def guard(frame: Buffer, position: int) -> int:
+    def guard(frame: Buffer, position: int) -> Buffer:
+        walk = _Walk()
         try:
-            position = skip(frame, position, [MAX_ELEMENTS])
+            end = skip(frame, position, walk)
         except (IndexError, struct.error):
-            position = len(frame) + 1
-        if position > len(frame):
+            end = len(frame) + 1
+        if end > len(frame):
             raise InvalidError(f"The {schema.__name__} ends before its last field.")
-        return position
+        return _without_cuts(frame, walk.cuts) if walk.cuts else frame
 
     return guard
 
 
 def skip_tags(frame: Buffer, position: int) -> int:
     """The position after a tagged-field section (KIP-482). Raises InvalidError or IndexError when it is cut off."""
-    return _unknown_tags(frame, position, [MAX_ELEMENTS])
+    return _only_unknown_tags(frame, position, _Walk())
+
+
+def _without_cuts(frame: Buffer, cuts: list[tuple[int, int, bytes]]) -> bytes:
+    view = memoryview(frame)
+    pieces: list[Buffer] = []
+    position = 0
+    for start, end, instead in cuts:
+        pieces += (view[position:start], instead)
+        position = end
+    pieces.append(view[position:])
+    return b"".join(pieces)
 
 
 def _uvarint(frame: Buffer, position: int) -> tuple[int, int]:
@@ -85,10 +116,10 @@ def _uvarint(frame: Buffer, position: int) -> tuple[int, int]:
 
 
 def _fixed(size: int) -> _Skip:
-    return lambda _frame, position, _left: position + size
+    return lambda _frame, position, _walk: position + size
 
 
-def _compact_bytes(frame: Buffer, position: int, _left: list[int]) -> int:
+def _compact_bytes(frame: Buffer, position: int, _walk: _Walk) -> int:
     length = frame[position]
     if length < 0x80:
         return position + length if length else position + 1
@@ -96,11 +127,11 @@ def _compact_bytes(frame: Buffer, position: int, _left: list[int]) -> int:
     return position + length - 1
 
 
-def _legacy_string(frame: Buffer, position: int, _left: list[int]) -> int:
+def _legacy_string(frame: Buffer, position: int, _walk: _Walk) -> int:
     return position + 2 + _length(_I16.unpack_from(frame, position)[0])
 
 
-def _legacy_bytes(frame: Buffer, position: int, _left: list[int]) -> int:
+def _legacy_bytes(frame: Buffer, position: int, _walk: _Walk) -> int:
     return position + 4 + _length(_I32.unpack_from(frame, position)[0])
 
 
@@ -110,37 +141,37 @@ def _length(length: int) -> int:
     return max(length, 0)
 
 
-def _take(count: int, element_bytes: int, frame: Buffer, position: int, left: list[int]) -> None:
+def _take(count: int, element_bytes: int, frame: Buffer, position: int, walk: _Walk) -> None:
     if count * element_bytes > len(frame) - position:
         raise InvalidError(f"An array of {count} elements does not fit into the {len(frame)} bytes of its message.")
-    left[0] -= count
-    if left[0] < 0:
+    walk.elements_left -= count
+    if walk.elements_left < 0:
         raise InvalidError(f"A message has more than {MAX_ELEMENTS} array elements.")
 
 
 def _compact_array(element: _Skip, element_bytes: int) -> _Skip:
-    def skip(frame: Buffer, position: int, left: list[int]) -> int:
+    def skip(frame: Buffer, position: int, walk: _Walk) -> int:
         count = frame[position]
         if count < 0x80:
             position += 1
         else:
             count, position = _uvarint(frame, position)
         if count > 1:
-            _take(count - 1, element_bytes, frame, position, left)
+            _take(count - 1, element_bytes, frame, position, walk)
         for _ in range(count - 1):
-            position = element(frame, position, left)
+            position = element(frame, position, walk)
         return position
 
     return skip
 
 
 def _legacy_array(element: _Skip, element_bytes: int) -> _Skip:
-    def skip(frame: Buffer, position: int, left: list[int]) -> int:
+    def skip(frame: Buffer, position: int, walk: _Walk) -> int:
         count = _length(_I32.unpack_from(frame, position)[0])
         position += 4
-        _take(count, element_bytes, frame, position, left)
+        _take(count, element_bytes, frame, position, walk)
         for _ in range(count):
-            position = element(frame, position, left)
+            position = element(frame, position, walk)
         return position
 
     return skip
@@ -148,32 +179,53 @@ def _legacy_array(element: _Skip, element_bytes: int) -> _Skip:
 
 def _nullable(entity: _Skip) -> _Skip:
     # KIP-893: a marker of -1 stands for null, 1 for a structure that follows.
-    def skip(frame: Buffer, position: int, left: list[int]) -> int:
-        return position + 1 if frame[position] >= 0x80 else entity(frame, position + 1, left)
+    def skip(frame: Buffer, position: int, walk: _Walk) -> int:
+        return position + 1 if frame[position] >= 0x80 else entity(frame, position + 1, walk)
 
     return skip
 
 
 def _tags(known: dict[int, _Skip]) -> _Skip:
-    def skip(frame: Buffer, position: int, left: list[int]) -> int:
-        count = frame[position]
-        if not count:
+    def skip(frame: Buffer, position: int, walk: _Walk) -> int:
+        if not frame[position]:
             return position + 1
+        start = position
         count, position = _uvarint(frame, position)
-        _take(count, 2, frame, position, left)
+        _take(count, 2, frame, position, walk)
+        kept: list[tuple[int, int]] = []
         for _ in range(count):
+            field_start = position
             tag, position = _uvarint(frame, position)
             size, position = _uvarint(frame, position)
-            field = known.get(tag)
-            if field is not None and field(frame, position, left) != position + size:
-                raise InvalidError(f"The tagged field {tag} is not as long as its size says.")
+            if tag in known:
+                _walk_tagged(known[tag], tag, frame, position, size, walk)
+                kept.append((field_start, position + size))
             position += size
+        if len(kept) < count and position <= len(frame):
+            _cut(frame, start, position, kept, walk)
         return position
 
     return skip
 
 
-_unknown_tags = _tags({})
+def _walk_tagged(field: _Skip, tag: int, frame: Buffer, position: int, size: int, walk: _Walk) -> None:
+    walk.tag_depth += 1
+    if field(frame, position, walk) != position + size:
+        raise InvalidError(f"The tagged field {tag} is not as long as its size says.")
+    walk.tag_depth -= 1
+
+
+def _cut(frame: Buffer, start: int, end: int, kept: list[tuple[int, int]], walk: _Walk) -> None:
+    if walk.tag_depth:
+        raise InvalidError("A tagged field has unknown tagged fields in it.")
+    section = bytearray()
+    append_uvarint(section, len(kept))
+    for kept_start, kept_end in kept:
+        section += frame[kept_start:kept_end]
+    walk.cuts.append((start, end, bytes(section)))
+
+
+_only_unknown_tags = _tags({})
 
 
 @cache
@@ -213,9 +265,9 @@ def _sequence(steps: list[_Skip]) -> _Skip:
     if len(steps) == 1:
         return steps[0]
 
-    def skip(frame: Buffer, position: int, left: list[int]) -> int:
+    def skip(frame: Buffer, position: int, walk: _Walk) -> int:
         for step in steps:
-            position = step(frame, position, left)
+            position = step(frame, position, walk)
         return position
 
     return skip

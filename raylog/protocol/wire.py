@@ -237,9 +237,9 @@ def _has_flexible_request_header(api_key: int, api_version: int) -> bool:
 
 
 def _decoded(codec: _Codec, frame: Buffer, position: int) -> Payload:
-    codec.guard(frame, position)
+    readable = codec.guard(frame, position)
     try:
-        return codec.read(frame, position)[0]
+        return codec.read(readable, position)[0]
     except _DECODE_ERRORS as error:
         raise InvalidError(f"The {codec.schema.__name__} cannot be read: {error}.") from error
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from kio.static.protocol import Entity, Payload
 
-from raylog.protocol.gather import GatherBuffer
+from raylog.protocol.gather import GatherBuffer, append_uvarint
 from raylog.protocol.schema import FieldShape, shapes
 
 Write = Callable[[GatherBuffer, Any], None]
@@ -45,13 +45,6 @@ _NOT_NULL: Final = 1
 def message_writer(schema: type[Payload]) -> Write:
     """The writer of a message's body. Raises struct.error, TypeError or AttributeError for values that do not fit."""
     return _entity(schema)
-
-
-def append_uvarint(small: bytearray, value: int) -> None:
-    while value > 0x7F:
-        small.append((value & 0x7F) | 0x80)
-        value >>= 7
-    small.append(value)
 
 
 @cache

@@ -192,6 +192,42 @@ def test_a_request_with_changed_bytes_is_a_request_or_invalid(api: tuple[int, in
         decode_request(bytes(frame))
 
 
+def tagged(*fields: tuple[int, bytes]) -> bytes:
+    return bytes([len(fields)]) + b"".join(bytes([tag, len(value)]) + value for tag, value in fields)
+
+
+def test_tagged_fields_that_newer_clients_may_add_are_ignored() -> None:
+    """KIP-482: they may come in any structure of any flexible version, and in the header."""
+    name = b"\x02a" + tagged((7, b"new"))
+    topic = bytes(16) + name
+    header = struct.pack(">hhih", 3, 12, 5, -1) + tagged((1, b"x"), (9, b"yz"))
+    frame = header + b"\x03" + topic + topic + b"\x01\x00" + tagged((0, b""), (100, b"more"))
+    plain = struct.pack(">hhih", 3, 12, 5, -1) + b"\0\x03" + (bytes(16) + b"\x02a\0") * 2 + b"\x01\x00\0"
+    assert decode_request(frame)[1] == decode_request(plain)[1]
+
+
+def test_known_tagged_fields_beside_unknown_ones_are_kept() -> None:
+    plain = example(request_schema(1, 18), 0)
+    no_replica = replace(plain.replica_state, replica_id=-1, replica_epoch=-1)
+    request = replace(plain, cluster_id="cluster", replica_state=no_replica)
+    frame = frame_of(encode_request(request, correlation_id=1))
+    start = frame.index(tagged((0, b"\x08cluster")))
+    newer = frame[:start] + b"\x02" + frame[start + 1 :] + bytes([90, 2]) + b"zz"
+    assert decode_request(newer)[1] == request
+
+
+def test_unknown_tagged_fields_inside_a_tagged_field_are_invalid() -> None:
+    """Nobody sends such; to leave them out, sizes before them would have to change."""
+    response = replace(example(response_schema(0, 10), 1), responses=())
+    frame = bytearray(frame_of(encode_response(1, response)))
+    size_position = 12  # after correlation id, header tags, responses, throttle time, tag count and tag
+    assert frame[size_position] == len(frame) - size_position - 1
+    frame[-1:] = tagged((7, b"x"))
+    frame[size_position] += 3
+    with pytest.raises(InvalidError, match="unknown tagged fields"):
+        decode_response(0, 10, bytes(frame))
+
+
 @given(_noise)
 def test_noise_is_a_head_or_invalid(noise: bytes) -> None:
     with suppress(InvalidError):
