@@ -1,4 +1,4 @@
-"""Kafka's rules for topic names."""
+"""Kafka's rules for topic names, for the gateway (Metadata) and the controller (CreateTopics) alike."""
 
 import re
 from typing import Final
