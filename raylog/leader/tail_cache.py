@@ -71,10 +71,11 @@ class PartitionTail:
             position += 1
         return total
 
-    @property
-    def pinned_bytes(self) -> int:
-        """Of the batches that are in no slot yet."""
-        return sum(self._sizes[bisect_left(self._last_offsets, self.unpinned_end, self._head) :])
+    def unflushed_bytes(self, limit_offset: int) -> int:
+        """Of the batches below ``limit_offset`` that are in no slot yet."""
+        start = bisect_left(self._last_offsets, self.unpinned_end, self._head)
+        end = bisect_left(self._last_offsets, limit_offset, self._head)
+        return sum(self._sizes[start:end])
 
     def validate(self) -> None:
         """Assert what holds between calls."""

@@ -20,7 +20,7 @@ def describe_log_dirs(call: Call) -> Payload:
         topics.setdefault(hosted.topic_name, []).append(
             types.DescribeLogDirsPartition(
                 partition_index=hosted.partition.partition,
-                partition_size=hosted.core.index.size_bytes + hosted.tail.pinned_bytes,
+                partition_size=hosted.core.index.size_bytes + hosted.tail.unflushed_bytes(hosted.core.high_watermark),
                 offset_lag=0,
                 is_future_key=False,
             )
