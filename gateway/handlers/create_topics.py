@@ -23,7 +23,6 @@ from raylog.model.errors import RetryError
 from raylog.protocol.wire import NO_THROTTLE, i8, i16, i32, to_ms, topic_name
 
 _KEY: Final = 19
-_BOTH_GIVEN: Final = "A topic is created with replica assignments or with numbers, not with both."
 
 
 @handles(_KEY, 2, 7, left_out="replica assignments count partitions and place nothing: the controller places leaders")
@@ -51,12 +50,8 @@ async def create_topics(context: RequestContext, request: Any) -> Payload:
 
 
 def _message(topic: Any) -> str | None:
-    if topic.assignments and (topic.num_partitions != -1 or topic.replication_factor != -1):
-        return _BOTH_GIVEN
     names = [config.name for config in topic.configs]
-    if len(set(names)) < len(names):
-        return "A setting is in the request more than once."
-    return None
+    return "A setting is in the request more than once." if len(set(names)) < len(names) else None
 
 
 def _new_topic(topic: Any) -> NewTopic:

@@ -10,11 +10,11 @@ _LEGAL: Final = re.compile(r"[a-zA-Z0-9._-]+")
 def topic_name_fault(name: str) -> str | None:
     """What is wrong with a topic's name, as a sentence, or None."""
     if not name:
-        return "A topic's name must not be empty."
+        return "The empty string is not allowed as a topic name."
     if name in (".", ".."):
-        return "A topic's name must not be '.' or '..'."
+        return f"The topic name '{name}' is not allowed."
     if len(name) > _MAX_CHARACTERS:
-        return f"A topic's name must not have more than {_MAX_CHARACTERS} characters."
+        return f"A topic's name may not be longer than {_MAX_CHARACTERS} characters."
     if not _LEGAL.fullmatch(name):
-        return f"The topic name '{name}' has characters other than ASCII letters, digits, '.', '_' and '-'."
+        return f"The topic name '{name}' has characters other than ASCII alphanumerics, '.', '_' and '-'."
     return None

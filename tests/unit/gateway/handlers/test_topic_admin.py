@@ -1,6 +1,7 @@
 """Creating, growing and deleting topics: the request's own faults, the controller's word, and routes that follow."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from kio.schema.errors import ErrorCode
@@ -71,12 +72,12 @@ async def test_faults_of_the_request(desk) -> None:
         new(7, "twice"),
         new(7, "good"),
         new(7, "twice"),
-        new(7, "both", assignments=[[1], [2]]),
+        replace(new(7, "settings"), configs=new(7, "x", flush_ms="1").configs * 2),
     )
     assert [(topic.name, topic.error_code) for topic in answer.topics] == [
         ("good", ErrorCode.none),
         ("twice", ErrorCode.invalid_request),
-        ("both", ErrorCode.invalid_request),
+        ("settings", ErrorCode.invalid_request),
     ]
     ((_, (created, _, _)),) = desk.controller.calls
     assert [topic.name for topic in created] == ["good"]
