@@ -93,8 +93,9 @@ class Cluster:
         if error.code() == KafkaError._INVALID_ARG:
             return InvalidError(f"A client setting is wrong: {_sentence_end(error.str())}")
         remedy = _REMEDIES.get(error.name(), "")
-        subject = f"{what}: " if what else ""
-        text = f"{subject}{_sentence_end(error.str())}{f' {remedy}' if remedy else ''}"
+        said = _sentence_end(error.str())
+        subject = "" if not what or what.lower() in said.lower() else f"{what}: "
+        text = f"{subject}{said}{f' {remedy}' if remedy else ''}"
         return RetryError(text) if error.retriable() else InvalidError(text)
 
     def away(self) -> RetryError:

@@ -173,10 +173,14 @@ class Reading:
         error = message.error()
         number = message.partition()
         if error is None:
-            end = None if self._ends is None else self._ends.get(number or 0, -1)
-            return end is None or (message.offset() or 0) < end
+            if self._ends is None:
+                return True
+            end = self._ends.get(number or 0, -1)
+            if (message.offset() or 0) < end:
+                return True
+            self._ends.pop(number or 0, None)  # A marker or a gap was at the end, and this has come since.
+            return False
         if error.code() == KafkaError._PARTITION_EOF:
-            # The end may be one that transaction markers or compaction have moved past the last record.
             if self._ends is not None:
                 self._ends.pop(number or 0, None)
             return False

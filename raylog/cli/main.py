@@ -3,7 +3,6 @@
 Every error is one sentence with the remedy on standard error, and an exit code: 2 for a wrong command line, 1 for all else.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -50,10 +49,6 @@ def run(arguments: Sequence[str]) -> int:
         return EXIT_FAILED
     except RaylogError as error:
         print(f"raylog: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    except BrokenPipeError:
-        # The reader has seen enough (``| head``). What is still buffered must not fail at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -17,6 +17,8 @@ from raylog.model.errors import InvalidError
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
 
+_CONNECT_S = 10.0
+"""A cluster that does not answer for so long is away."""
 _QUEUE_FULL_POLL_S = 0.1
 _PROGRESS_EVERY_BYTES = 1 << 20
 
@@ -54,7 +56,7 @@ def produce(
     if whole and key_separator is not None:
         raise InvalidError("With --whole there are no lines for --key-separator to split: name the key with --key.")
     headers = list(pairs_of(header, "--header").items())
-    cluster = Cluster.of(bootstrap_server, timeout, properties)
+    cluster = Cluster.of(bootstrap_server, min(timeout, _CONNECT_S), properties)
     producer = cluster.producer(
         {
             "enable.idempotence": True,
@@ -109,7 +111,7 @@ class Sending:
         from confluent_kafka import KafkaError
 
         with self._cluster.errors():
-            found = self._producer.list_topics(self._topic, timeout=min(10.0, self._cluster.timeout_s))
+            found = self._producer.list_topics(self._topic, timeout=self._cluster.timeout_s)
         topic = found.topics[self._topic]
         is_coming = topic.error is not None and topic.error.code() in (
             KafkaError.LEADER_NOT_AVAILABLE,

@@ -18,12 +18,17 @@ from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import AlreadyExistsError, NotFoundError, RetryError
 from raylog.model.limits import StoreLimits
+from raylog.model.logs import fields, role_logger
 from raylog.storage.hedge_delay import HedgeDelay
 from raylog.storage.object_store import ObjectMeta, ObjectStore, Priority
 from raylog.storage.race import hedged, within
 from raylog.storage.request_gate import RequestGate
 
 T = TypeVar("T")
+
+_LOG = role_logger("store")
+_FAILURES_BEFORE_WARNING = 4
+"""Fewer are the bucket's daily weather."""
 
 IDENTITY_BYTES = 64
 """A slot header's length."""
@@ -146,6 +151,8 @@ class RetryingStore:
             raise RetryError(
                 f"{what} has failed for {self._limits.patience_s:.3g} s; the last time: {error}"
             ) from error
+        if failures + 1 == _FAILURES_BEFORE_WARNING:
+            _LOG.warning("the bucket fails, trying on", extra=fields(store=self.url, doing=what, error=error))
         await self._clock.sleep(pause_s)
 
 

@@ -204,6 +204,8 @@ class S3Store:
         while True:
             page = await self._call(prefix, self._client.list_objects_v2(**call))
             for found in page.get("Contents", ()):
+                if found["Key"].endswith("/"):
+                    continue  # A folder's marker, as consoles make them: no object of ours.
                 yield _meta(found["Key"][len(self._root) :], found["Size"], found["LastModified"])
             if not page.get("IsTruncated"):
                 return

@@ -14,6 +14,7 @@ counted), FaultyStore (so that modelled latency looks like the store's own), bac
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -50,8 +51,11 @@ async def open_store(
     registry: "CollectorRegistry | None" = None,
 ) -> ObjectStore:
     """The store behind ``url``; ``registry`` None: not metered. Raises InvalidError, in one sentence, for a bad URL."""
-    store_limits = (limits or Limits()).store
     scheme, place, options = _parse(url)
+    store_limits = (limits or Limits()).store
+    if scheme == "file":
+        # As many as there are threads, or urgent requests would queue for a thread behind others.
+        store_limits = replace(store_limits, requests_max=min(store_limits.requests_max, store_limits.local_threads))
     store = await _open_backend(scheme, place, options, clock, store_limits)
     latency = options.get("latency")
     if latency is not None:

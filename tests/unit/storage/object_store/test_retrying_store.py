@@ -1,6 +1,7 @@
 """Retries end, a PUT of ours that had won is never taken for another's, and another's never for ours."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 from typing import Any
@@ -124,6 +125,21 @@ def test_patience_ends_and_says_what_happened_last(run_virtual: RunVirtual, loop
             with pytest.raises(RetryError, match=r"has failed for 60 s; the last time: .*SlowDown"):
                 await call
             assert LIMITS.patience_s - LIMITS.backoff_s_max <= loop_clock.monotonic() - started <= LIMITS.patience_s
+
+    run_virtual(main())
+
+
+def test_one_warning_is_logged_when_the_bucket_goes_on_failing(
+    run_virtual: RunVirtual, loop_clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("raylog"), "propagate", True)  # Whatever earlier tests have configured.
+
+    async def main() -> None:
+        for failures, warnings in ((3, 0), (10, 1)):
+            caplog.clear()
+            inner = ScriptedStore(loop_clock, *["fail before"] * failures)
+            await retrying(inner, loop_clock).put_if_absent("log/1", own_body())
+            assert len(caplog.records) == warnings
 
     run_virtual(main())
 

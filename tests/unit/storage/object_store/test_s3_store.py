@@ -263,8 +263,8 @@ async def test_a_body_cut_short_on_the_way_is_an_error_to_try_again() -> None:
 
 
 @pytest.mark.usefixtures("aws_keys")
-async def test_a_directory_buckets_unsorted_listing_is_sorted() -> None:
-    names = ["p/log/3", "p/log/1", "p/log/20", "p/log/2"]
+async def test_a_directory_buckets_unsorted_listing_is_sorted_and_folder_markers_are_left_out() -> None:
+    names = ["p/log/3", "p/log/1", "p/log/", "p/log/20", "p/log/2"]
     found = "".join(
         f"<Contents><Key>{name}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
         for name in names
