@@ -17,6 +17,9 @@ from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from kio.static.protocol import Payload
+
+from gateway.answer_errors import error_codes
 from gateway.budget import Budget
 from gateway.context import GatewayServices, RequestContext
 from gateway.log_limit import LogLimit
@@ -26,7 +29,16 @@ from raylog.model.buffers import Buffer
 from raylog.model.errors import InvalidError, RetryError, StaleRouteError
 from raylog.model.logs import RoleLogger, fields
 from raylog.protocol.framing import SIZE_BYTES, FrameProtocol
-from raylog.protocol.wire import RequestHead, decode_request, encode_response, request_head, with_correlation_id
+from raylog.protocol.internal import ERROR_BIT
+from raylog.protocol.wire import (
+    RequestHead,
+    decode_request,
+    decode_response,
+    encode_response,
+    request_head,
+    response_correlation_id,
+    with_correlation_id,
+)
 
 
 class ConnectionHost(Protocol):
@@ -36,6 +48,9 @@ class ConnectionHost(Protocol):
     metrics: GatewayMetrics
     log: RoleLogger
     log_limit: LogLimit
+    """For connections that are refused."""
+    error_log_limit: LogLimit
+    """For answers with errors."""
     in_flight: Budget
     """Requests that are not answered yet, all connections."""
     arriving: Budget
@@ -114,21 +129,18 @@ class ClientConnection(FrameProtocol):
 
     def refuse(self, reason: str, message: str, head: RequestHead | None = None) -> None:
         """Close, count why, and say so in the log (at info, within its limit)."""
-        shared = self._shared
-        shared.metrics.refused.labels(reason).inc()
-        if shared.log_limit.allows():
-            shared.log.info(
-                message,
-                extra=fields(
-                    client=self.peer_name,
-                    correlation_id=None if head is None else head.correlation_id,
-                    api_key=None if head is None else head.api_key,
-                    api_version=None if head is None else head.api_version,
-                    client_id=None if head is None else head.client_id,
-                    suppressed=shared.log_limit.take_suppressed(),
-                ),
-            )
+        self._shared.metrics.refused.labels(reason).inc()
+        if self._shared.log_limit.allows():
+            self._log(head, message, self._shared.log_limit)
         self.close()
+
+    def _log(self, head: RequestHead | None, message: str, limit: LogLimit, **values: object) -> None:
+        asked = {} if head is None else head._asdict()
+        asked.pop("body_start", None)
+        suppressed = limit.take_suppressed()
+        if suppressed:
+            values["suppressed"] = suppressed
+        self._shared.log.info(message, extra=fields(client=self.peer_name, **asked, **values))
 
     # What handlers ask
 
@@ -256,7 +268,7 @@ class ClientConnection(FrameProtocol):
             self._answered(slot, context, answer.result())
 
     def _failed(self, slot: _Slot, context: RequestContext, error: BaseException) -> None:
-        self._shared.metrics.apis[slot.api.key].failures.inc()
+        self._shared.metrics.apis[slot.api.key].failures += 1
         if isinstance(error, StaleRouteError | RetryError) and slot.api.failed is not None:
             self._answered(slot, context, slot.api.failed(context, error))
             return
@@ -283,13 +295,27 @@ class ClientConnection(FrameProtocol):
                 slot.buffers = ()
             elif isinstance(answer, bytes | memoryview | bytearray):
                 slot.buffers = with_correlation_id(answer, correlation_id, request=False)
+                if response_correlation_id(answer) & ERROR_BIT:
+                    self._note_errors(slot, decode_response(slot.api.key, slot.head.api_version, answer)[1])
             else:
                 slot.buffers = encode_response(correlation_id, answer)
+                self._note_errors(slot, answer)
         except Exception as error:  # noqa: BLE001  (as in _dispatch: kio raises many kinds for a value that does not fit)
             self._failed(slot, context, AssertionError(f"The answer cannot be written: {error!r}"))
             return
         if self._slots and self._slots[0] is slot:
             self._send_filled()
+
+    def _note_errors(self, slot: _Slot, answer: Payload) -> None:
+        """Count the answer's error codes, and log them so that a client's error can be found by its correlation id."""
+        codes = error_codes(answer)
+        for code in codes:
+            self._shared.metrics.error(slot.api.key, code)
+        if codes and self._shared.error_log_limit.allows():
+            names = ",".join(sorted(code.name.upper() for code in codes))
+            self._log(
+                slot.head, f"{slot.api.name} was answered with an error", self._shared.error_log_limit, errors=names
+            )
 
     def _send_filled(self) -> None:
         now = self._clock.monotonic()
@@ -304,9 +330,7 @@ class ClientConnection(FrameProtocol):
             if not self.is_writable:
                 self._not_taken(answer_bytes)
             metrics = self._shared.metrics.apis[slot.api.key]
-            metrics.latency_s.observe(now - slot.received_s)
-            metrics.bytes_in.inc(slot.size_bytes + SIZE_BYTES)
-            metrics.bytes_out.inc(answer_bytes)
+            metrics.answered(now - slot.received_s, slot.size_bytes + SIZE_BYTES, answer_bytes)
         self.last_active_s = now
         if self._is_finishing and not slots:
             self.close()

@@ -14,11 +14,12 @@ from kio.schema.errors import ErrorCode
 from kio.static.protocol import Payload
 
 from gateway.context import RequestContext
-from gateway.leader_channel import PLAN_BIT, Lane
+from gateway.leader_channel import Lane
 from gateway.messages import make, response_types
 from raylog.model.buffers import Buffer
 from raylog.model.errors import RetryError, StaleRouteError
 from raylog.model.ids import LeaderId, TopicId
+from raylog.protocol.internal import PLAN_BIT
 from raylog.protocol.wire import NO_THROTTLE, decode_response, ms, response_correlation_id, to_ms
 from raylog.storage.read_plan import decode_read_plan, is_read_plan
 

@@ -26,7 +26,7 @@ from raylog.model.routing import BrokerEndpoint
 from raylog.storage.block_cache import BlockCache
 from raylog.storage.object_store import ObjectStore
 
-_LAG_SAMPLE_S: Final = 0.5
+_PUBLISH_S: Final = 1.0
 
 
 class Gateway:
@@ -111,7 +111,7 @@ class Gateway:
                 producer_ids=ProducerIds(self._controller),
             )
             self._server = ClientServer(services=services, metrics=self._metrics, log=self._log)
-            for part in (self._channels.run(), self._server.run(), self._measure_lag()):
+            for part in (self._channels.run(), self._server.run(), self._publish_metrics()):
                 self._own(part)
             await self._server.start(listener)
         except BaseException:
@@ -125,6 +125,7 @@ class Gateway:
         if self._server is not None:
             await self._server.close()
         await self._end_tasks()
+        self._metrics.publish()
         await self._block_cache.close()
         if not self.closed.done():
             self.closed.set_result(None)
@@ -154,11 +155,12 @@ class Gateway:
         while self._routes.table.version == 0:
             await self._routes.newer_than(0, timeout_s=10.0)
 
-    async def _measure_lag(self) -> None:
+    async def _publish_metrics(self) -> None:
         while True:
             asked = self._clock.monotonic()
-            await self._clock.sleep(_LAG_SAMPLE_S)
-            self._metrics.loop_lag_s.observe(max(0.0, self._clock.monotonic() - asked - _LAG_SAMPLE_S))
+            await self._clock.sleep(_PUBLISH_S)
+            self._metrics.loop_lag_s.observe(max(0.0, self._clock.monotonic() - asked - _PUBLISH_S))
+            self._metrics.publish()
 
     def _own(self, part: Coroutine[Any, Any, None]) -> None:
         """Run a part of the gateway; if it ends in an error, so does the gateway."""

@@ -11,7 +11,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Final
 
 from gateway.budget import Budget
 from gateway.routing import RouteFollower
@@ -23,10 +22,8 @@ from raylog.model.limits import GatewayLimits
 from raylog.model.logs import RoleLogger, fields
 from raylog.model.routing import LeaderEndpoint
 from raylog.protocol.framing import FrameProtocol
+from raylog.protocol.internal import CORRELATION_ID_MASK
 from raylog.protocol.wire import response_correlation_id, with_correlation_id
-
-PLAN_BIT: Final = 1 << 30
-"""Set in the correlation id of a Fetch answer that holds read plans; the others go to the client undecoded."""
 
 _BACK_OFF_S_MIN = 0.05
 _BACK_OFF_S_MAX = 1.0
@@ -114,7 +111,7 @@ class LeaderChannel(FrameProtocol):
             self.write(waiting)
 
     def frame_received(self, frame: bytes | memoryview) -> None:
-        request = self._under_way.pop(response_correlation_id(frame) & ~PLAN_BIT, None)
+        request = self._under_way.pop(response_correlation_id(frame) & CORRELATION_ID_MASK, None)
         if request is None:
             return
         self.budget.give_back(request.size_bytes)
@@ -132,9 +129,9 @@ class LeaderChannel(FrameProtocol):
         return answer
 
     def _next_correlation_id(self) -> int:
-        """Positive, below the plan bit, and of no request under way (a long poll may outlive a turn of the count)."""
+        """Without the bits that answers use, and of no request under way (a long poll may outlive a turn of the count)."""
         while True:
-            self._last_correlation_id = (self._last_correlation_id + 1) & (PLAN_BIT - 1)
+            self._last_correlation_id = (self._last_correlation_id + 1) & CORRELATION_ID_MASK
             if self._last_correlation_id not in self._under_way:
                 return self._last_correlation_id
 

@@ -48,6 +48,7 @@ class ClientServer:
         self.metrics = metrics
         self.log = log
         self.log_limit = LogLimit(services.clock)
+        self.error_log_limit = LogLimit(services.clock, lines=100)
         self.in_flight = Budget(services.limits.total_bytes_max)
         self.arriving = Budget(services.limits.total_bytes_max)
         self.untaken = Budget(services.limits.fetch_total_bytes_max)

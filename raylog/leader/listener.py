@@ -19,15 +19,13 @@ from raylog.leader.registry import LeaderApi
 from raylog.model.errors import FencedError, InvalidError
 from raylog.model.logs import fields
 from raylog.protocol.framing import FrameProtocol
+from raylog.protocol.internal import ERROR_BIT, PLAN_BIT, has_error
 from raylog.protocol.wire import RequestHead, api_name, decode_request, encode_response
 
 if TYPE_CHECKING:
     from raylog.leader.context import LeaderContext
 
 _CLOSE_S_MAX = 2.0
-
-PLAN_BIT = 1 << 30
-"""Set in a response's correlation id when its records hold a read plan; internal requests never use it."""
 
 
 class LeaderConnection(FrameProtocol):
@@ -96,6 +94,8 @@ class LeaderConnection(FrameProtocol):
         if self.is_closed or self._leader.is_stopped:
             return
         correlation_id = head.correlation_id | PLAN_BIT if has_plan else head.correlation_id
+        if has_error(response):
+            correlation_id |= ERROR_BIT
         self.write(encode_response(correlation_id, response))
 
     def answer_encoded(self, frame: bytes) -> None:

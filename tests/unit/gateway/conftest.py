@@ -27,6 +27,7 @@ from raylog.model.routing import (
     TopicRoute,
 )
 from raylog.protocol.framing import FrameProtocol
+from raylog.protocol.internal import ERROR_BIT, has_error
 from raylog.protocol.wire import decode_request, decode_response, encode_request, encode_response
 from raylog.storage.memory_store import MemoryStore
 
@@ -137,8 +138,10 @@ class _LeaderConnection(FrameProtocol):
         if isinstance(answer, Awaitable):
             answer = await answer
         if answer is not None:
-            has_plan = getattr(answer, "__api_key__", None) == 1 and self.leader.plan_bit
-            self.write(encode_response(head.correlation_id | (self.leader.plan_bit if has_plan else 0), answer))
+            correlation_id = head.correlation_id | (ERROR_BIT if has_error(answer) else 0)
+            if head.api_key == 1:
+                correlation_id |= self.leader.plan_bit
+            self.write(encode_response(correlation_id, answer))
 
 
 class Client:

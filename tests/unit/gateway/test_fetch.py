@@ -8,10 +8,9 @@ from kio.schema.errors import ErrorCode
 from gateway.messages import make, request_types, response_types
 from raylog.protocol.batch import Record, encode_batch, read_header
 from raylog.protocol.gather import RecordsParts
+from raylog.protocol.internal import PLAN_BIT
 from raylog.protocol.wire import NO_THROTTLE, ms, to_ms
 from raylog.storage.read_plan import ObjectRange, encode_read_plan
-
-PLAN_BIT = 1 << 30
 
 
 def fetch(
