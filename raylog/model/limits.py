@@ -129,8 +129,6 @@ class ControllerLimits:
     """The same for a leader's assignments: its next poll is its sign of life."""
     leader_silence_s_max: float = 10.0
     """A leader that has not polled for so long gets a successor beside it."""
-    call_patience_s: float = 30.0
-    """A caller waits so long for a controller that is away before it gets RetryError."""
     topic_partitions_max: int = 10_000
     """Partitions of one topic."""
     checkpoint_slots: int = 500
