@@ -4,7 +4,8 @@ Rules:
 
 - One task owns the commits. All entries queued since the last commit go out in one vectored write and one ``fdatasync``.
 - While syncs are fast the commit runs on the event loop's own thread: requests that arrive meanwhile wait in their sockets and
-  form the next group, and no hand-over between threads costs them milliseconds. When syncs are slow, in a thread.
+  form the next group, and no hand-over between threads costs them milliseconds. When syncs are slow, in a thread; then one commit
+  in a while is tried on the loop's thread, as only there the disk's time is seen without the wait for the interpreter.
 - The fence is looked at after each sync and before the acknowledgement. A taker raises it before it reads the segments: so
   either the look shows the taker, or the taker reads what was synced.
 - After a write, a sync or a look at the fence has failed, nothing is acknowledged any more: whether the disk has the bytes is
@@ -28,7 +29,9 @@ from raylog.storage.wal_pool import Offload, SegmentPool
 from raylog.storage.wal_recovery import Leftovers, find_leftovers, read_segment
 from raylog.storage.wal_segments import SegmentLog, Write
 
-_SMOOTHING = 0.2
+_SMOOTHING = 0.1
+_TRIAL_SECONDS = 0.25
+"""Between two commits that are tried on the loop's thread while the others run in their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,8 @@ class FileWal:
         self._failed = False
         self._closing = False
         self.commit_seconds = 0.0
-        """Smoothed time of a commit."""
+        """Smoothed time of a commit on the loop's own thread."""
+        self._next_trial_at = 0.0
 
     @property
     def durable_lsn(self) -> Lsn:
@@ -250,17 +254,30 @@ class FileWal:
     async def _commit(self, last_lsn: Lsn) -> None:
         assert self._segments is not None
         writes = self._segments.take_writes()
-        if self.commit_seconds * 1000 < self._limits.inline_commit_ms_max:
-            seconds = self._write_and_look(writes)
+        started = self._clock.monotonic()
+        if self._is_inline(started):
+            self._write_and_look(writes)
+            self._judge(started, self._clock.monotonic())
         else:
-            seconds = await self._offload(lambda: self._write_and_look(writes))
-        self.commit_seconds += _SMOOTHING * (seconds - self.commit_seconds)
+            await self._offload(lambda: self._write_and_look(writes))
         self._synced_lsn = last_lsn
         self._acknowledge(last_lsn)
 
-    def _write_and_look(self, writes: list[Write]) -> float:
-        """Make the writes durable, then see that the fence still shows this writer. Blocking; returns the seconds it took."""
-        started = self._clock.monotonic()
+    def _is_inline(self, now: float) -> bool:
+        inline_seconds_max = self._limits.inline_commit_ms_max / 1000
+        return self.commit_seconds < inline_seconds_max or (inline_seconds_max > 0 and now >= self._next_trial_at)
+
+    def _judge(self, started: float, ended: float) -> None:
+        """A commit on the loop's thread has ended: are its kind fast?"""
+        seconds = ended - started
+        is_trial = self.commit_seconds * 1000 >= self._limits.inline_commit_ms_max
+        # A trial stands for itself: the average before it is of another time.
+        weight = 1.0 if is_trial else _SMOOTHING
+        self.commit_seconds += weight * (seconds - self.commit_seconds)
+        self._next_trial_at = ended + _TRIAL_SECONDS
+
+    def _write_and_look(self, writes: list[Write]) -> None:
+        """Make the writes durable, then see that the fence still shows this writer. Blocking."""
         for write in writes:
             write.run()
         page = self._disk.read_fence()
@@ -269,4 +286,3 @@ class FileWal:
             if fence != self._epoch:
                 raise FencedError(f"The WAL {self._name} was taken from epoch {self._epoch} by epoch {fence}.")
             self._fence_page = page
-        return self._clock.monotonic() - started

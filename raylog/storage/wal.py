@@ -10,15 +10,15 @@ when the ``FlushPolicy`` says so, and tells the WAL when a slot is durable. The 
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from raylog.model.buffers import Buffer
 from raylog.model.ids import LogEpoch, Lsn, TopicPartition
 
 
-@dataclass(frozen=True, slots=True)
-class WalEntry:
-    """Batches appended to one partition in one step. ``parts`` joined are whole record batches, offsets already assigned."""
+class WalEntry(NamedTuple):
+    """Batches appended to one partition in one step. ``parts`` joined are whole record batches, offsets already assigned. A
+    tuple, as one is made for each append."""
 
     lsn: Lsn
     partition: TopicPartition
