@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.calls import Outcome
 from actors.launcher import RayLauncher
-from actors.loop_thread import LoopThread
+from actors.loop_thread import LoopThread, keep_what_is_here
 from actors.role import set_up_role
 from actors.settings import this_node_id
 from raylog.model.config import ClusterConfig
@@ -61,6 +61,7 @@ class ControllerActor:
             registry=setup.registry,
         )
         await controller.start()
+        keep_what_is_here()
         self._controller = controller
         await controller.closed
 

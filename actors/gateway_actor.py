@@ -7,7 +7,7 @@ import os
 import socket
 
 from actors.controller_client import RayControllerClient
-from actors.loop_thread import LoopThread
+from actors.loop_thread import LoopThread, keep_what_is_here
 from actors.metrics_server import serve_metrics
 from actors.role import metrics_dir, set_up_role
 from actors.settings import this_node_id
@@ -47,6 +47,7 @@ class GatewayActor:
         if self._index == 0 and setup.config.metrics:
             serve_metrics(HostPort.parse(setup.config.metrics), metrics_dir(setup.config))
         await self._gateway.start()
+        keep_what_is_here()
         await self._gateway.closed
 
     async def ready(self) -> int:

@@ -11,7 +11,7 @@ import ray
 from ray.util import list_named_actors
 
 from actors.controller_client import RayControllerClient
-from actors.loop_thread import LoopThread
+from actors.loop_thread import LoopThread, keep_what_is_here
 from actors.role import set_up_role
 from actors.settings import leader_incarnations, this_node_id
 from raylog.model.config import ClusterConfig
@@ -53,6 +53,7 @@ class LeaderActor:
             registry=setup.registry,
         )
         await self._leader.start()
+        keep_what_is_here()
         await self._leader.closed
 
     def _is_superseded(self) -> bool:
