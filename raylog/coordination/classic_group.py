@@ -244,7 +244,7 @@ class ClassicGroup:
         assert self.generation >= 0
         assert (self.leader in members) if members else (self.leader is None), f"leader {self.leader} is no member"
         assert self.static_members == {
-            member.group_instance_id: member.member_id for member in members.values() if member.group_instance_id
+            member.group_instance_id: member.member_id for member in members.values() if member.is_static
         }
         assert not self.pending_join.keys() & members.keys(), "a member is pending, too"
         assert self.pending_sync.keys() <= members.keys(), "a pending sync of no member"

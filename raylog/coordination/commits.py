@@ -5,6 +5,7 @@ the group has no members (a consumer that assigns its partitions itself, a tool)
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from kio.schema.errors import ErrorCode
 
@@ -26,9 +27,12 @@ from raylog.coordination.messages import (
     TopicPartitions,
 )
 from raylog.coordination.offsets import GroupOffsets
+from raylog.coordination.primitives import is_writable
 from raylog.coordination.records import CommittedOffset, encode_offset, encode_offset_key
 from raylog.coordination.states import COMMIT_ANSWER, EMPTY, EXTENDS_SESSION_BY_COMMIT, STABLE
 from raylog.model.ids import TopicId
+
+_I64_MAX = (1 << 63) - 1
 
 
 def commit_error_without_group(request: CommitOffsets) -> ErrorCode:
@@ -65,16 +69,19 @@ def _commit_error(group: ClassicGroup, request: CommitOffsets) -> ErrorCode:
 def _commit_one(
     turn: Turn, group: ClassicGroup, offsets: GroupOffsets, one: OffsetToCommit, retention_ms: int | None
 ) -> ErrorCode:
-    if len(one.metadata) > turn.settings.offset_metadata_bytes_max:
+    if len(one.metadata) > turn.settings.offset_metadata_bytes_max or not is_writable(one.metadata):
         return ErrorCode.offset_metadata_too_large
     value = CommittedOffset(
         offset=one.offset,
         leader_epoch=one.leader_epoch,
         metadata=one.metadata,
         commit_timestamp_ms=turn.now_ms,
-        expire_timestamp_ms=None if retention_ms is None else turn.now_ms + retention_ms,
         topic_id=one.topic_id,
     )
+    if retention_ms is not None:
+        # The record's version with an expiry has neither epoch nor topic id; so have the requests that ask for one.
+        expiry_ms = min(turn.now_ms + retention_ms, _I64_MAX)
+        value = replace(value, leader_epoch=-1, topic_id=None, expire_timestamp_ms=expiry_ms)
     offsets.put(one.topic, one.partition, value)
     turn.append(encode_offset_key(group.group_id, one.topic, one.partition), encode_offset(value))
     return ErrorCode.none

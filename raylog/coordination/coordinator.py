@@ -8,7 +8,7 @@ durable, errors and reads included. When an append fails the shell drops the who
 told anybody, and loads a new one from the log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kio.schema.errors import ErrorCode
@@ -18,35 +18,30 @@ from raylog.coordination.classic_group import ClassicGroup
 from raylog.coordination.effects import Append, Effect, KeyValue, Reply, TimerKey, TrimLog, Turn
 from raylog.coordination.messages import (
     NO_MEMBER_ID,
-    Answer,
     CommitOffsets,
-    CommitResult,
     DeleteGroup,
     DeleteGroupResult,
     DeleteOffsets,
-    DeleteOffsetsResult,
     DescribeGroup,
     DescribeResult,
     FetchOffsets,
     GroupRequest,
     Heartbeat,
-    HeartbeatResult,
     JoinGroup,
-    JoinResult,
     LeaveGroup,
-    LeaveResult,
     ListedGroup,
     ListGroups,
     ListResult,
     SyncGroup,
-    SyncResult,
     Token,
 )
 from raylog.coordination.offsets import GroupOffsets
+from raylog.coordination.primitives import is_writable
 from raylog.coordination.records import GroupKey, decode_group, decode_key, decode_offset, encode_group_key
+from raylog.coordination.refusals import answer_without_group, refusal
 from raylog.coordination.rewrite import LogBound
 from raylog.coordination.settings import GroupSettings
-from raylog.coordination.states import DEAD, DELETE_ANSWER, EMPTY, STABLE
+from raylog.coordination.states import DELETE_ANSWER, EMPTY, STABLE
 from raylog.model.ids import ProducerId, TopicId
 
 
@@ -154,12 +149,13 @@ class GroupCoordinator:
     def _request(self, request: GroupRequest, now_ms: int) -> list[Effect]:
         turn = Turn(now_ms, self.settings)
         group = self.groups.get(request.group_id)
-        if isinstance(request, JoinGroup) and not membership.session_timeout_is_valid(turn, request):
-            error = ErrorCode.invalid_session_timeout
-            return [Reply(request.token, JoinResult(member_id=request.member_id, error=error))]
+        if not is_writable(request.group_id):
+            return [Reply(request.token, refusal(request, ErrorCode.invalid_group_id))]
+        if isinstance(request, JoinGroup) and (error := membership.join_error(turn, request)) is not ErrorCode.none:
+            return [Reply(request.token, refusal(request, error))]
         if group is None:
             if not _makes_group(request):
-                return self._hold(Reply(request.token, _answer_without_group(request)), self._ref)
+                return self._hold(Reply(request.token, answer_without_group(request)), self._ref)
             group = self.groups[request.group_id] = ClassicGroup(request.group_id, last_ref=self._ref)
         self._dispatch(turn, group, request)
         return self._finish(turn, group)
@@ -262,10 +258,12 @@ class GroupCoordinator:
             self._rewrite_if_due(effects)
         return effects
 
-    def _append(self, effects: list[Effect], records: list[KeyValue]) -> int:
-        self._ref += 1
+    def _append(self, effects: list[Effect], records: Sequence[KeyValue]) -> int:
+        """The ref of the last append that it takes."""
         self._bound.appended(records)
-        effects.append(Append(self._ref, tuple(records)))
+        for batch in _batches(records, self.settings.append_bytes_max):
+            self._ref += 1
+            effects.append(Append(self._ref, batch))
         return self._ref
 
     def _hold(self, reply: Reply, ref: int) -> list[Effect]:
@@ -287,7 +285,7 @@ class GroupCoordinator:
             self.groups, self.offsets, durable_ref=self._durable_ref, next_ref=self._ref + 1
         )
         if records:
-            self._append(effects, records)
+            self._bound.chunk_appended(self._append(effects, records))
         if trim_before is not None:
             effects.append(TrimLog(trim_before))
 
@@ -311,31 +309,6 @@ def _makes_group(request: GroupRequest) -> bool:
     return isinstance(request, CommitOffsets) and commits.commit_error_without_group(request) is ErrorCode.none
 
 
-def _answer_without_group(request: GroupRequest) -> Answer:
-    """What is said of a group that is not there. Members are told to join anew."""
-    match request:
-        case JoinGroup():
-            return JoinResult(member_id=request.member_id, error=ErrorCode.unknown_member_id)
-        case SyncGroup():
-            return SyncResult(error=ErrorCode.unknown_member_id)
-        case Heartbeat():
-            return HeartbeatResult(error=ErrorCode.unknown_member_id)
-        case LeaveGroup():
-            return LeaveResult(errors=(ErrorCode.unknown_member_id,) * len(request.members))
-        case CommitOffsets():
-            return CommitResult(errors=(ErrorCode.group_id_not_found,) * len(request.offsets))
-        case FetchOffsets():
-            return commits.fetch(GroupOffsets(), request)
-        case DeleteOffsets():
-            return DeleteOffsetsResult(error=ErrorCode.group_id_not_found)
-        case DescribeGroup():
-            return DescribeResult(error=ErrorCode.group_id_not_found, state=DEAD.value)
-        case DeleteGroup():
-            return DeleteGroupResult(error=ErrorCode.group_id_not_found)
-        case _:
-            raise AssertionError(f"{type(request).__name__} is no request of a group")
-
-
 def _described(group: ClassicGroup) -> DescribeResult:
     # What a member said of itself counts once the group has agreed on a protocol.
     protocol = group.protocol_name if group.state is STABLE else None
@@ -345,3 +318,16 @@ def _described(group: ClassicGroup) -> DescribeResult:
         protocol_data=protocol or "",
         members=tuple([member.as_described(protocol) for member in group.members.values()]),
     )
+
+
+def _batches(records: Sequence[KeyValue], bytes_max: int) -> Iterator[tuple[KeyValue, ...]]:
+    batch: list[KeyValue] = []
+    size = 0
+    for record in records:
+        record_bytes = len(record.key) + len(record.value or b"")
+        if batch and size + record_bytes > bytes_max:
+            yield tuple(batch)
+            batch, size = [], 0
+        batch.append(record)
+        size += record_bytes
+    yield tuple(batch)

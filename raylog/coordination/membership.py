@@ -22,6 +22,7 @@ from raylog.coordination.messages import (
     SyncGroup,
     SyncResult,
 )
+from raylog.coordination.primitives import is_writable
 from raylog.coordination.states import (
     COMPLETING,
     HEARTBEAT_ANSWER,
@@ -34,9 +35,17 @@ from raylog.coordination.states import (
 )
 
 
-def session_timeout_is_valid(turn: Turn, request: JoinGroup) -> bool:
+def join_error(turn: Turn, request: JoinGroup) -> ErrorCode:
+    """Whether the request can be taken at all, whatever the group."""
     settings = turn.settings
-    return settings.session_timeout_ms_min <= request.session_timeout_ms <= settings.session_timeout_ms_max
+    if not settings.session_timeout_ms_min <= request.session_timeout_ms <= settings.session_timeout_ms_max:
+        return ErrorCode.invalid_session_timeout
+    names = [name for name, _ in request.protocols]
+    prefix = request.group_instance_id or request.client_id
+    # A member id is one of these and a uuid.
+    if not is_writable(request.client_host, request.protocol_type, *names, f"{prefix}-{request.new_member_uuid}"):
+        return ErrorCode.invalid_request
+    return ErrorCode.none
 
 
 def join(turn: Turn, group: ClassicGroup, request: JoinGroup) -> None:
@@ -125,10 +134,11 @@ def _replace_static(turn: Turn, group: ClassicGroup, request: JoinGroup, old: Me
     member = group.replace_static(old, member_id)
     _update(turn, member, request)
     rebalance.extend_session(turn, group, member)
-    if group.state is STABLE and group.select_protocol() == group.protocol_name:
+    keeps_protocol = group.state is STABLE and group.select_protocol() == group.protocol_name
+    if keeps_protocol and rebalance.fits(turn, record := group.to_record()):
         member.join_token = None
         # The next coordinator must know the new id, so this is in the log before the member learns it.
-        rebalance.persist(turn, group)
+        rebalance.persist(turn, group, record)
         turn.reply(request.token, _replaced(group, request, member, leader_before))
     elif group.state in (STABLE, COMPLETING):
         # Completing: the leader may be assigning to the old id at this moment.
@@ -241,7 +251,8 @@ def _leave_one(turn: Turn, group: ClassicGroup, leaving: LeavingMember) -> Error
         return ErrorCode.none
     if member_id == NO_MEMBER_ID:
         # An administrator removes a static member by its instance id.
-        member_id = group.static_members.get(leaving.group_instance_id or "")
+        instance_id = leaving.group_instance_id
+        member_id = None if instance_id is None else group.static_members.get(instance_id)
         error = ErrorCode.unknown_member_id if member_id is None else ErrorCode.none
     else:
         error = group.member_error(leaving.member_id, leaving.group_instance_id)

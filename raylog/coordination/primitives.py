@@ -12,6 +12,13 @@ _I16 = struct.Struct(">h")
 _I32 = struct.Struct(">i")
 _I64 = struct.Struct(">q")
 
+_I16_MAX = (1 << 15) - 1
+
+
+def is_writable(*texts: str | None) -> bool:
+    """Whether each text is short enough for a record: its length is a 16-bit number, while requests may have longer ones."""
+    return all(text is None or len(text) * 4 <= _I16_MAX or len(text.encode()) <= _I16_MAX for text in texts)
+
 
 class Writer:
     """Appends values; each method gives the writer back, so that a record reads as one chain."""

@@ -15,12 +15,19 @@ from raylog.coordination.messages import NO_MEMBER_ID, JoinResult, SyncResult
 from raylog.coordination.records import encode_group_key
 from raylog.coordination.states import COMPLETING, EMPTY, PREPARING, STABLE
 
+_WAIT_ON_MS_MIN = 1_000
+"""A member may say that its rebalance time-out is nothing; the group is still not looked at all the time."""
 
-def persist(turn: Turn, group: ClassicGroup) -> None:
+
+def persist(turn: Turn, group: ClassicGroup, record: bytes) -> None:
     """Append the group as it is: to be called when it is Empty or Stable only, as that is how it is read back."""
     assert group.state in (EMPTY, STABLE)
-    group.persisted = group.to_record()
-    turn.append(encode_group_key(group.group_id), group.persisted)
+    group.persisted = record
+    turn.append(encode_group_key(group.group_id), record)
+
+
+def fits(turn: Turn, record: bytes) -> bool:
+    return len(record) <= turn.settings.group_record_bytes_max
 
 
 def extend_session(turn: Turn, group: ClassicGroup, member: Member) -> None:
@@ -101,11 +108,11 @@ def complete_join(turn: Turn, group: ClassicGroup) -> None:
             group.remove(member.member_id)
     if group.members and not group.elect_joined_leader():
         # Only static members are left, and none has come back: wait on, until they do or their sessions end.
-        turn.set_timer(_join(group), group.rebalance_timeout_ms)
+        turn.set_timer(_join(group), max(group.rebalance_timeout_ms, _WAIT_ON_MS_MIN))
         return
     group.begin_generation(turn.now_ms)
     if group.state is EMPTY:
-        persist(turn, group)
+        persist(turn, group, group.to_record())
         return
     for member in group.members.values():
         answer_join(
@@ -131,7 +138,14 @@ def assign(turn: Turn, group: ClassicGroup, assignments: dict[str, bytes]) -> No
     for member in group.members.values():
         member.assignment = assignments.get(member.member_id, b"")
     group.become(STABLE, turn.now_ms)
-    persist(turn, group)
+    record = group.to_record()
+    if not fits(turn, record):
+        for member in group.members.values():
+            member.assignment = b""
+            answer_sync(turn, member, SyncResult(error=ErrorCode.unknown_server_error))
+        prepare(turn, group)
+        return
+    persist(turn, group, record)
     for member in group.members.values():
         if member.sync_token is not None:
             extend_session(turn, group, member)

@@ -71,19 +71,23 @@ class LogBound:
         durable_ref: int,
         next_ref: int,
     ) -> tuple[list[KeyValue], int | None]:
-        """What to append next, as the append ``next_ref``; or the offset before which the log may go now; or neither."""
+        """What to append next, beginning with the append ``next_ref``; or the offset before which the log may go now; or
+        neither. After an append ``chunk_appended`` is to be called."""
         if self._todo is None and not self._start(groups, offsets, next_ref):
             return [], None
         if self._last_ref > durable_ref:
             return [], None
         chunk = self._next_chunk(groups, offsets)
         if chunk:
-            self._last_ref = next_ref
             return chunk, None
         self._todo = None
         self._log_bytes = self._bytes_since_start
         self._set_limit(self._rewrite_bytes)
         return [], self._first_offset
+
+    def chunk_appended(self, last_ref: int) -> None:
+        """The next step waits until this append is durable."""
+        self._last_ref = last_ref
 
     def _start(self, groups: Mapping[str, ClassicGroup], offsets: Mapping[str, GroupOffsets], next_ref: int) -> bool:
         if self._log_bytes <= self._limit_bytes:

@@ -28,6 +28,10 @@ class GroupSettings:
     offset_metadata_bytes_max: int = 4_096
     offsets_retention_ms: int = 7 * 24 * 3_600_000
     offsets_retention_check_interval_ms: int = 600_000
+    group_record_bytes_max: int = 1_000_000
+    """A generation with all of its members' metadata and assignments is one record; a larger one is refused, as in Kafka."""
+    append_bytes_max: int = 512 * KIB
+    """Larger commits are appended as several batches."""
     rewrite_bytes_min: int = 4 * MIB
     """The partition's log is rewritten when it is longer than this and than ``rewrite_factor`` times the live state."""
     rewrite_factor: int = 4

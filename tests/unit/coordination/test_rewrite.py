@@ -82,6 +82,22 @@ def test_a_rebalance_under_way_is_rewritten_as_it_was_before(make_driver: MakeDr
     assert [successor.answer(successor.sync(member, generation)).assignment for member in members] == [b"0", b"1"]
 
 
+def test_a_chunk_of_several_batches_is_waited_for(make_driver: MakeDriver) -> None:
+    driver = make_driver(**SMALL, append_bytes_max=50)
+    driver.holds_appends = True
+    for offset in range(100):
+        driver.commit(offset, group_id=f"tool-{offset % 7}")
+        driver.settle(2)
+        known = table(record for base, records in driver.log.batches for record in records)
+        if not driver.under_way:
+            assert table(driver.crash().log.records()) == known
+    while driver.under_way:
+        driver.settle(1)
+        found = driver.crash().call(messages.ListGroups).groups
+        assert len(found) == 7
+    assert driver.trims
+
+
 def test_a_rewrite_waits_for_open_transactions(make_driver: MakeDriver) -> None:
     driver = make_driver(**SMALL)
     driver.commit(0)
