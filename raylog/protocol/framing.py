@@ -3,8 +3,9 @@
 ``FrameProtocol`` is an ``asyncio.BufferedProtocol`` (also uvloop's). A subclass implements ``frame_received`` and, as
 it needs, the other hooks. Rules:
 
-- Small frames are cut out of one receive buffer that is used again and again; a large frame is received straight into
-  memory of its own, which grows with what has arrived, so that an announced size alone claims little.
+- Small frames are cut out of one receive buffer that is used again and again, and grows when it is found full, as most
+  connections are idle; a large frame is received straight into memory of its own, which grows with what has arrived, so
+  that an announced size alone claims little.
 - A frame handed out is read-only, owns its memory and stays valid; nothing is joined or copied a second time.
 - A negative size or one above the limit ends the connection: ``frame_refused`` is called with the reason, then it is
   closed.
@@ -23,7 +24,9 @@ from raylog.model.errors import InvalidError
 SIZE_BYTES: Final = 4
 _SIZE = struct.Struct(">i")
 
+_RECEIVE_BYTES_MIN: Final = 4 * 1024
 _RECEIVE_BYTES: Final = 64 * 1024
+"""The receive buffer's size at first, and at most. A frame that does not fit into that is a large one."""
 _FIRST_STEP_BYTES: Final = 4 * 1024 * 1024
 """The memory claimed for a large frame before any of it has arrived; doubled each time it is full."""
 _SEND_BYTES: Final = 64 * 1024
@@ -36,7 +39,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
     def __init__(self, *, max_frame_bytes: int) -> None:
         self._max_frame_bytes = max_frame_bytes
         self._transport: asyncio.Transport | None = None
-        self._small = bytearray(_RECEIVE_BYTES)
+        self._small = bytearray(_RECEIVE_BYTES_MIN)
         self._small_view = memoryview(self._small)
         self._start = 0
         """Where the first byte that is not yet handed out lies in the receive buffer."""
@@ -207,6 +210,8 @@ class FrameProtocol(asyncio.BufferedProtocol):
                 self._hand_out_large()
         else:
             self._end += nbytes
+            if self._end == len(self._small) < _RECEIVE_BYTES:
+                self._grow_small(4 * self._end)
         if not self._is_read_paused and self._large is None:
             self._cut_frames()
 
@@ -229,6 +234,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
                     self._start = body + size
                     self.frame_received(bytes(self._small_view[body : self._start]))
                 elif SIZE_BYTES + size <= _RECEIVE_BYTES:
+                    self._grow_small(SIZE_BYTES + size)
                     break
                 elif not self.frame_announced(size):
                     self.pause_reading()
@@ -243,6 +249,16 @@ class FrameProtocol(asyncio.BufferedProtocol):
         if left and self._start:
             self._small_view[:left] = self._small_view[self._start : self._end]
         self._start, self._end = 0, left
+
+    def _grow_small(self, needed_bytes: int) -> None:
+        """Make the receive buffer large enough for this, at a size of a few."""
+        size = len(self._small)
+        while size < needed_bytes:
+            size *= 4
+        if size > len(self._small):
+            grown = bytearray(size)
+            grown[: self._end] = self._small_view[: self._end]
+            self._small, self._small_view = grown, memoryview(grown)
 
     def _begin_large(self, size: int, body: int) -> None:
         arrived = self._end - body
