@@ -9,6 +9,7 @@ from functools import cached_property
 
 from kio.schema.errors import ErrorCode
 
+from raylog.coordination.hashing import group_partition
 from raylog.model.admin import ControllerClient
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import RetryError
@@ -59,16 +60,6 @@ class RouteIndex:
             return ErrorCode.coordinator_not_available, LeaderId(-1)
         error, leader_id = self.leader_of(topic, group_partition(group_id, len(topic.partitions)))
         return (ErrorCode.none if error is ErrorCode.none else ErrorCode.coordinator_not_available), leader_id
-
-
-def group_partition(group_id: str, partition_count: int) -> int:
-    """Kafka's ``Utils.abs(groupId.hashCode()) % partitionCount``: Java's hash of the UTF-16 units, sign bit cleared."""
-    units = group_id.encode("utf-16-be", "surrogatepass")
-    value = 0
-    for at in range(0, len(units), 2):
-        value = (31 * value + (units[at] << 8 | units[at + 1])) & 0xFFFF_FFFF
-    signed = value - (1 << 32) if value & 0x8000_0000 else value
-    return (0 if signed == -(1 << 31) else abs(signed)) % partition_count
 
 
 class RouteFollower:
