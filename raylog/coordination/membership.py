@@ -41,9 +41,9 @@ def join_error(turn: Turn, request: JoinGroup) -> ErrorCode:
     if not settings.session_timeout_ms_min <= request.session_timeout_ms <= settings.session_timeout_ms_max:
         return ErrorCode.invalid_session_timeout
     names = [name for name, _ in request.protocols]
-    prefix = request.group_instance_id or request.client_id
-    # A member id is one of these and a uuid.
-    if not is_writable(request.client_host, request.protocol_type, *names, f"{prefix}-{request.new_member_uuid}"):
+    # A member id is the client's or the instance's, and a uuid.
+    ids = [f"{prefix or ''}-{request.new_member_uuid}" for prefix in (request.client_id, request.group_instance_id)]
+    if not is_writable(request.client_host, request.protocol_type, *names, *ids):
         return ErrorCode.invalid_request
     return ErrorCode.none
 
