@@ -1,0 +1,75 @@
+"""What of a read plan is given: held to a plain reading of the rules, for any plan, offsets and limits."""
+
+from types import SimpleNamespace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from gateway.planned_reads import read_planned
+from raylog.model.clock import SystemClock
+from raylog.protocol.batch import Record, encode_batch, read_header
+from raylog.storage.block_cache import BlockCache
+from raylog.storage.memory_store import MemoryStore
+from raylog.storage.read_plan import ObjectRange
+
+
+def batches_of(counts_and_sizes):
+    offset, batches = 0, []
+    for count, size in counts_and_sizes:
+        records = [Record(value=bytes(size), timestamp_ms=1) for _ in range(count)]
+        batches.append(encode_batch(records, base_offset=offset))
+        offset += count
+    return batches
+
+
+def expected(batches, fetch_offset, end_offset, limit_bytes, has_to_give):
+    given_batches, total = [], 0
+    for batch in batches:
+        header = read_header(batch)
+        if header.last_offset < fetch_offset:
+            continue
+        if header.base_offset >= end_offset:
+            break
+        if total + len(batch) > limit_bytes and (given_batches or not has_to_give):
+            break
+        given_batches.append(batch)
+        total += len(batch)
+    return b"".join(given_batches)
+
+
+@given(
+    shapes=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 60)), min_size=1, max_size=12),
+    cuts=st.lists(st.integers(1, 4), min_size=12, max_size=12),
+    fetch_offset=st.integers(0, 40),
+    end_offset=st.integers(0, 50),
+    limit_bytes=st.integers(0, 2000),
+    has_to_give=st.booleans(),
+)
+async def test_whole_batches_within_offsets_and_limit(shapes, cuts, fetch_offset, end_offset, limit_bytes, has_to_give):
+    batches = batches_of(shapes)
+    store = MemoryStore(SystemClock())
+    plan, position, key = [], 0, 0
+    for size in cuts:
+        run, batches_left = batches[position : position + size], batches[position + size :]
+        if not run:
+            break
+        body = b"head" + b"".join(run)
+        await store.put(f"o/{key}", [body])
+        first, last = read_header(run[0]).base_offset, read_header(run[-1]).last_offset
+        plan.append(ObjectRange(f"o/{key}", 4, len(body) - 4, first, last))
+        position, key = position + size, key + 1
+        if not batches_left:
+            break
+    cache = BlockCache(store, capacity_bytes=1 << 20, registry=CollectorRegistry(), block_bytes=64)
+    context = SimpleNamespace(services=SimpleNamespace(block_cache=cache))
+    records = await read_planned(
+        context,
+        plan,
+        fetch_offset=fetch_offset,
+        end_offset=end_offset,
+        limit_bytes=limit_bytes,
+        has_to_give=has_to_give,
+    )
+    await cache.close()
+    assert records.join() == expected(batches[:position], fetch_offset, end_offset, limit_bytes, has_to_give)
