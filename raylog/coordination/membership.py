@@ -61,7 +61,11 @@ def join(turn: Turn, group: ClassicGroup, request: JoinGroup) -> None:
     elif request.member_id == NO_MEMBER_ID:
         _join_without_id(turn, group, request)
     elif request.member_id in group.pending_join:
-        _join_new(turn, group, request, request.member_id)
+        if request.group_instance_id is None:
+            _join_new(turn, group, request, request.member_id)
+        else:
+            # Ids are given out to dynamic members only.
+            _refuse_join(turn, request, ErrorCode.invalid_request)
     else:
         _join_again(turn, group, request)
 

@@ -9,10 +9,13 @@ from raylog.coordination.coordinator import Event
 from raylog.coordination.internal import ClientContext
 from raylog.coordination.messages import (
     Answer,
+    CommitResult,
     DeleteOffsetsResult,
+    FetchResult,
     HeartbeatResult,
     JoinResult,
     LeaveResult,
+    ListResult,
     SyncResult,
     Token,
 )
@@ -43,14 +46,17 @@ async def ask(
     Up to the first wait this runs when the handler is called, so that requests of a connection keep their order.
     """
     if not group_id and answer_type in _NAMED_GROUPS_ONLY:
-        raise CoordinatorError(ErrorCode.invalid_group_id)
+        raise _counted(call, ErrorCode.invalid_group_id)
     try:
         answer = await call.leader.coordinators.ask(client, group_id, make_event)
     except StaleRouteError:
-        raise CoordinatorError(ErrorCode.not_coordinator) from None
+        raise _counted(call, ErrorCode.not_coordinator) from None
     except RetryError:
-        raise CoordinatorError(ErrorCode.coordinator_load_in_progress) from None
+        raise _counted(call, ErrorCode.coordinator_load_in_progress) from None
     assert isinstance(answer, answer_type), f"{answer} is no {answer_type.__name__}"
+    for code in _codes(answer):
+        if code is not ErrorCode.none:
+            call.leader.metrics.error(call.head.api_key, code.name)
     return answer
 
 
@@ -59,9 +65,24 @@ async def ask_all(call: Call, answer_type: type[A], make_event: Callable[[Token]
     try:
         return [cast(A, await answer) for answer in call.leader.coordinators.ask_all(make_event)]
     except StaleRouteError:
-        raise CoordinatorError(ErrorCode.not_coordinator) from None
+        raise _counted(call, ErrorCode.not_coordinator) from None
     except RetryError:
-        raise CoordinatorError(ErrorCode.coordinator_load_in_progress) from None
+        raise _counted(call, ErrorCode.coordinator_load_in_progress) from None
+
+
+def _counted(call: Call, code: ErrorCode) -> CoordinatorError:
+    call.leader.metrics.error(call.head.api_key, code.name)
+    return CoordinatorError(code)
+
+
+def _codes(answer: Answer) -> tuple[ErrorCode, ...]:
+    match answer:
+        case CommitResult() | LeaveResult():
+            return answer.errors
+        case FetchResult() | ListResult():
+            return ()
+        case _:
+            return (answer.error,)
 
 
 # The group with the empty name can only keep offsets (an old client's way); it can be described and deleted.

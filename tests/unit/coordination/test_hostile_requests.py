@@ -121,7 +121,7 @@ class Attacker:
 
 def test_everything_is_answered_and_read_back(make_driver: Callable[..., Any]) -> None:
     states = set()
-    for seed in range(20):
+    for seed in range(60):
         driver = make_driver(initial_rebalance_delay_ms=0)
         attacker = Attacker(seed, driver)
         tokens = []

@@ -152,3 +152,9 @@ def test_static_members_time_out_like_others(group: Group) -> None:
     driver, _, _ = group
     driver.advance(10_000)
     assert driver.state() == "Empty"
+
+
+def test_an_id_given_to_a_dynamic_member_is_not_taken_by_a_static_one(driver: Any) -> None:
+    told = driver.answer(driver.join())
+    refused = driver.answer(driver.join(told.member_id, group_instance_id="one"))
+    assert refused.error is ErrorCode.invalid_request
