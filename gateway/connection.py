@@ -101,6 +101,7 @@ class ClientConnection(FrameProtocol):
         self._arriving_since_s = 0.0
         self._untaken_bytes = 0
         self._untaken_since_s = 0.0
+        self._closing_since_s: float | None = None
         self._tasks: set[asyncio.Task[Answer]] = set()
         self._is_gone = False
         self._is_finishing = False
@@ -120,6 +121,15 @@ class ClientConnection(FrameProtocol):
         """Since when the client has been slow to take its answers, None when it is not."""
         return self._untaken_since_s if self._untaken_bytes else None
 
+    def closing_since(self) -> float | None:
+        """Since when the connection has been closing, None when it is not: a client that takes nothing keeps it so."""
+        return self._closing_since_s
+
+    def close(self) -> None:
+        if self._closing_since_s is None:
+            self._closing_since_s = self._clock.monotonic()
+        super().close()
+
     def finish(self) -> None:
         """Read nothing more, answer what is in flight, then close."""
         self._is_finishing = True
@@ -128,7 +138,7 @@ class ClientConnection(FrameProtocol):
             self.close()
 
     def refuse(self, reason: str, message: str, head: RequestHead | None = None) -> None:
-        """Close, count why, and say so in the log (at info, within its limit)."""
+        """Close once what is answered is sent, count why, and say so in the log (at info, within its limit)."""
         self._shared.metrics.refused.labels(reason).inc()
         if self._shared.log_limit.allows():
             self._log(head, message, self._shared.log_limit)

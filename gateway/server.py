@@ -16,6 +16,8 @@ _BACKLOG: Final = 1024
 _SWEEP_S: Final = 5.0
 _STUCK_S: Final = 10.0
 """A client that takes nothing for so long may be closed, when the memory for untaken answers is used up."""
+_CLOSING_S: Final = 10.0
+"""A connection that closes has so long to hand over its last answers."""
 _FINISH_POLL_S: Final = 0.02
 
 
@@ -52,7 +54,8 @@ class ClientServer:
         self.in_flight = Budget(services.limits.total_bytes_max)
         self.arriving = Budget(services.limits.total_bytes_max)
         self.untaken = Budget(services.limits.fetch_total_bytes_max)
-        self._connections: set[ClientConnection] = set()
+        self._connections: dict[ClientConnection, None] = {}
+        """A dict for its order: they end in the order in which they came, in every run."""
         self._ending: set[asyncio.Task[Answer]] = set()
         self._server: asyncio.Server | None = None
 
@@ -89,12 +92,12 @@ class ClientServer:
             await asyncio.wait(self._ending, timeout=_FINISH_POLL_S) if self._ending else await self._breathe()
 
     def opened(self, connection: ClientConnection) -> bool:
-        self._connections.add(connection)
+        self._connections[connection] = None
         self.metrics.connections.inc()
         return len(self._connections) <= self.services.limits.connections_max
 
     def gone(self, connection: ClientConnection, tasks: set[asyncio.Task[Answer]]) -> None:
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         self.metrics.connections.dec()
         for task in tasks:
             self._ending.add(task)
@@ -107,16 +110,17 @@ class ClientServer:
         now = self.services.clock.monotonic()
         limits = self.services.limits
         for connection in tuple(self._connections):
-            since = connection.arriving_since()
-            if since is not None and now - since > limits.request_s_max:
+            if _is_over(connection.closing_since(), now, _CLOSING_S):
+                connection.abort()
+            elif _is_over(connection.arriving_since(), now, limits.request_s_max):
                 connection.refuse("idle", "a request took too long to arrive")
             elif connection.is_idle and now - connection.last_active_s > limits.connection_idle_s_max:
                 connection.refuse("idle", "a connection was idle for too long")
-            elif self.untaken.is_over and _is_stuck(connection, now):
+            elif self.untaken.is_over and _is_over(connection.untaken_since(), now, _STUCK_S):
                 connection.refuse("slow", "a client did not take its answers while others waited for memory")
+                connection.abort()
         self.metrics.in_flight_bytes.set(self.in_flight.taken_bytes)
 
 
-def _is_stuck(connection: ClientConnection, now: float) -> bool:
-    since = connection.untaken_since()
-    return since is not None and now - since > _STUCK_S
+def _is_over(since_s: float | None, now: float, limit_s: float) -> bool:
+    return since_s is not None and now - since_s > limit_s

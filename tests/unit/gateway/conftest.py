@@ -34,6 +34,16 @@ from raylog.storage.memory_store import MemoryStore
 NODE = "node-a"
 
 
+class SteppedClock(SystemClock):
+    """The machine's time, and what a test adds to it."""
+
+    def __init__(self) -> None:
+        self.added_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.added_s
+
+
 @dataclass
 class Controller:
     """The controller's port, as far as gateways use it: a table that tests replace."""
@@ -201,7 +211,7 @@ class World:
         self.folder = folder
         self.stack = stack
         self.limits = limits
-        self.clock = SystemClock()
+        self.clock = SteppedClock()
         self.store = MemoryStore(self.clock)
         self.controller = Controller()
         self.registry = CollectorRegistry()

@@ -1,0 +1,141 @@
+"""How connections end that do nothing, take too long, or take no answers; and gateways that share a port."""
+
+import struct
+from contextlib import AsyncExitStack
+
+import pytest
+from kio.schema.api_versions.v0.request import ApiVersionsRequest
+from kio.schema.errors import ErrorCode
+
+from gateway.messages import request_types, response_types
+from gateway.server import bound_socket
+from raylog.protocol.wire import NO_THROTTLE, ms
+
+
+@pytest.fixture
+def server(world):
+    return world.gateway._server
+
+
+async def works(client):
+    return (await client.ask(ApiVersionsRequest())).error_code is ErrorCode.none
+
+
+async def test_an_idle_connection_is_closed_and_a_busy_one_is_not(world, server):
+    idle, busy = await world.client(), await world.client()
+    assert await works(idle)
+    world.clock.added_s += 400
+    assert await works(busy)
+    world.clock.added_s += 300
+    server._sweep()
+    assert await idle.is_closed()
+    assert await works(busy)
+
+
+async def test_a_request_that_takes_too_long_to_arrive_closes_its_connection(world, server):
+    client = await world.client()
+    client.writer.write(struct.pack(">i", 1 << 20) + bytes(100_000))
+    await world.until(lambda: server.arriving.taken_bytes == 1 << 20)
+    world.clock.added_s += 30
+    server._sweep()
+    assert server.arriving.taken_bytes == 1 << 20
+    world.clock.added_s += 31
+    server._sweep()
+    assert await client.is_closed()
+    await world.until(lambda: server.arriving.taken_bytes == 0)
+
+
+async def test_large_requests_wait_for_each_other_beyond_the_limit(make_world):
+    world = await make_world(total_bytes_max=1_000_000)
+    server = world.gateway._server
+    first, second = await world.client(), await world.client()
+    first.writer.write(struct.pack(">i", 2_000_000) + bytes(100_000))
+    await world.until(lambda: server.arriving.taken_bytes == 2_000_000)
+    second.writer.write(struct.pack(">i", 2_000_000) + bytes(100_000))
+    small = await world.client()
+    assert await works(small)
+    held = max(server._connections, key=lambda connection: connection._holds)
+    await world.until(lambda: held._holds == 1 or max(c._holds for c in server._connections) == 1)
+    assert server.arriving.taken_bytes == 2_000_000
+    first.writer.close()
+    await world.until(lambda: all(c._holds == 0 for c in server._connections))
+    await world.until(lambda: server.arriving.taken_bytes == 2_000_000)
+
+
+def fetch():
+    types = request_types(1, 12)
+    part = types.FetchPartition(partition=0, fetch_offset=0, partition_max_bytes=30 << 20)
+    return types.FetchRequest(
+        replica_id=-1,
+        max_wait=ms(1000),
+        min_bytes=1,
+        max_bytes=30 << 20,
+        isolation_level=0,
+        topics=(types.FetchTopic(topic="t", partitions=(part,)),),
+        forgotten_topics_data=(),
+    )
+
+
+def fetched(size_bytes):
+    types = response_types(1, 12)
+    part = types.PartitionData(
+        partition_index=0,
+        error_code=ErrorCode.none,
+        high_watermark=1,
+        aborted_transactions=None,
+        records=bytes(size_bytes),
+    )
+    return types.FetchResponse(
+        throttle_time=NO_THROTTLE,
+        error_code=ErrorCode.none,
+        responses=(types.FetchableTopicResponse(topic="t", partitions=(part,)),),
+    )
+
+
+async def test_who_takes_no_answers_is_closed_when_others_wait_for_the_memory(make_world):
+    world = await make_world(fetch_total_bytes_max=1 << 20)
+    server = world.gateway._server
+    size_bytes = 20 << 20
+    leader = await world.leader(1, lambda head, request: fetched(size_bytes))
+    await world.topic("t", [1])
+    stuck, other = await world.client(), await world.client()
+    stuck.send(fetch())
+    await world.until(lambda: server.untaken.taken_bytes > size_bytes)
+    other.send(fetch())
+    await works(await world.client())
+    server._sweep()
+    assert len(leader.requests) == 1
+    world.clock.added_s += 11
+    server._sweep()
+    size_bytes = 100
+    await leader.received(2)
+    assert len((await other.receive())[1].responses[0].partitions[0].records) == 100
+    assert server.untaken.taken_bytes == 0
+
+
+async def test_a_refused_client_that_takes_nothing_is_dropped_in_the_end(world, server):
+    await world.leader(1, lambda head, request: fetched(20 << 20))
+    await world.topic("t", [1])
+    client = await world.client()
+    client.send(fetch())
+    await world.until(lambda: server.untaken.taken_bytes > 0)
+    world.clock.added_s += 700
+    server._sweep()
+    assert len(server._connections) == 1
+    world.clock.added_s += 11
+    server._sweep()
+    await world.until(lambda: not server._connections)
+    assert server.untaken.taken_bytes == 0
+
+
+async def test_gateways_share_a_port(make_world):
+    first = await make_world()
+    with pytest.raises(OSError, match="in use"):
+        bound_socket("127.0.0.1", first.gateway.port, reuse_port=False)
+    listener = bound_socket("127.0.0.1", 0, reuse_port=True)
+    port = listener.getsockname()[1]
+    async with AsyncExitStack() as stack:
+        stack.callback(listener.close)
+        other = bound_socket("127.0.0.1", port, reuse_port=True)
+        stack.callback(other.close)
+        assert other.getsockname() == listener.getsockname()
