@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help serve test lint format bench bench-kafka interop setup clean
+.PHONY: help serve test lint format test-package bench bench-kafka interop setup clean
 .DEFAULT_GOAL := help
 
 help:            ## Show this list
@@ -38,6 +38,9 @@ bench: $(READY)  ## Throughput and latency, as a table and in docs/performance.m
 
 bench-kafka: $(READY)  ## The same beside Apache Kafka, interleaved (needs Java and Maven)
 	$(BIN)/python -m bench --kafka $(ARGS)
+
+test-package: $(READY) ## Build the wheel, install it into an empty environment, and serve from there
+	$(BIN)/python -m pytest tests/package $(ARGS)
 
 interop: $(READY) ## Kafka's own Java tools against a real server; needs Java 17 and Maven
 	@for tool in java mvn; do command -v $$tool >/dev/null || { echo "make interop needs '$$tool': install Java 17 and Maven first." >&2; exit 2; }; done

@@ -61,6 +61,8 @@ class ControllerActor:
             registry=setup.registry,
         )
         await controller.start()
+        # The gateways run on this node: whatever other one the metadata remembers is of an earlier life of the cluster.
+        await controller.retire_brokers_except({setup.node_id})
         keep_what_is_here()
         self._controller = controller
         await controller.closed

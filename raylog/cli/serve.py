@@ -73,6 +73,8 @@ def with_default_wals(config: ClusterConfig) -> ClusterConfig:
     """Paths made absolute, and both WAL classes declared: ``object`` always, ``file`` beside a local folder."""
     from urllib.parse import urlsplit
 
+    from raylog.storage.wal_class import parse_wal_class
+
     parts = urlsplit(config.store)
     local = parts.scheme in _LOCAL_SCHEMES
     store = config.store
@@ -88,6 +90,10 @@ def with_default_wals(config: ClusterConfig) -> ClusterConfig:
     default = config.default_wal or ("file" if local else "object")
     if default not in wal:
         raise InvalidError(f"The default WAL class '{default}' is not declared: add --wal {default}=URL.")
+    for name, url in wal.items():
+        mount = parse_wal_class(name, url).mount
+        if mount is not None and not mount.is_dir():
+            raise InvalidError(f"The folder {mount} of WAL class '{name}' is not there: mount its volume, or make it.")
     return config.with_values({"store": store, "wal": wal, "default_wal": default}, "defaults")
 
 

@@ -49,8 +49,10 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     server = subprocess.Popen(
-        [sys.executable, "-m", "raylog.cli.main", "serve", "--store", str(folder / "bucket"), "--listen", address]
-        + ["--metrics", ""],
+        [
+            *(sys.executable, "-m", "raylog.cli.main", "serve"),
+            *("--store", str(folder / "bucket"), "--listen", address, "--metrics", ""),
+        ],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -61,14 +63,15 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 break
         else:
             raise AssertionError("raylog serve ended before it served")
-        threading.Thread(target=server.stderr.read, daemon=True).start()
+        drain = threading.Thread(target=server.stderr.read)
+        drain.start()
         yield address
-    finally:
         server.terminate()
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            server.kill()
+        server.wait(60)
+        drain.join()
+        server.stderr.close()
+    finally:
+        server.kill()
 
 
 @pytest.fixture
@@ -78,8 +81,7 @@ def tool(classpath: str, bootstrap: str) -> Tool:
     def run(name: str, *args: str, address_option: str = "--bootstrap-server", timeout_s: int = 120) -> str:
         address = [address_option, bootstrap] if address_option else []
         done = subprocess.run(
-            ["java", "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-            + ["-cp", classpath, _TOOLS[name], *address, *args],
+            ["java", "-Xmx256m", "-cp", classpath, _TOOLS[name], *address, *args],
             capture_output=True,
             text=True,
             timeout=timeout_s,

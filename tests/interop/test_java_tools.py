@@ -34,7 +34,7 @@ def test_configs_are_altered_and_described(tool) -> None:
     tool("kafka-configs", "--alter", *entity, "--delete-config", "cleanup.policy")
     assert "cleanup.policy=compact" not in tool("kafka-configs", "--describe", *entity)
     assert "num.partitions" in tool(
-        "kafka-configs", "--describe", "--all", "--entity-type", "brokers", "--entity-name", "0"
+        "kafka-configs", "--describe", "--all", "--entity-type", "brokers", "--entity-name", "1"
     )
 
 
@@ -54,8 +54,8 @@ def test_the_performance_tools_move_every_record(tool, bootstrap) -> None:
     )
 
     printed = tool("kafka-consumer-perf-test", "--topic", "performance", "--messages", "100000", "--timeout", "60000")
-    consumed = int(printed.strip().splitlines()[-1].split(",")[4])
-    assert consumed >= 100_000
+    rows = [line.split(", ") for line in printed.splitlines() if re.match(r"\d{4}-\d\d-\d\d ", line)]
+    assert int(rows[-1][4]) >= 100_000
 
 
 def test_the_verifiable_clients_and_the_groups_tool(tool) -> None:
@@ -74,7 +74,8 @@ def test_the_verifiable_clients_and_the_groups_tool(tool) -> None:
     assert "verifiers" in tool("kafka-consumer-groups", "--list").split()
     described = tool("kafka-consumer-groups", "--describe", "--group", "verifiers")
     lags = [line.split()[5] for line in described.splitlines() if line.startswith("verifiers")]
-    assert lags == ["0", "0", "0"]
+    assert lags
+    assert set(lags) == {"0"}
 
     tool(
         "kafka-consumer-groups",

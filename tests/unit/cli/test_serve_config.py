@@ -28,6 +28,11 @@ def test_an_undeclared_default_is_refused() -> None:
         with_default_wals(ClusterConfig(store="s3://bucket", default_wal="fast"))
 
 
+def test_a_wal_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidError, match="mount its volume"):
+        with_default_wals(ClusterConfig(store="s3://bucket", wal={"fast": (tmp_path / "missing").as_uri()}))
+
+
 def test_a_file_is_merged_over_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "raylog.toml"
     path.write_text(
