@@ -3,7 +3,7 @@
 Key: i16 kind, then for a committed offset (kinds 0 and 1) group, topic, partition; for a group (kind 2) group. Value: i16
 version, then the fields; versions from 4 are flexible (compact strings, tagged fields). No value: a tombstone.
 
-Written here, as Kafka 4.1 does: OffsetCommitValue v1 with an explicit expiry, v4 with a topic id (tag 0), else v3;
+Written here, as Kafka 4.1 does: OffsetCommitValue v1 with an explicit expiry, else v4, with the topic's id as tagged field 0;
 GroupMetadataValue v3. Read: OffsetCommitValue v0 to v4, GroupMetadataValue v0 to v4. Kinds that are not known (newer group
 types, KIP-848) are told apart from these and left alone.
 """
@@ -94,11 +94,9 @@ def encode_offset(value: CommittedOffset) -> bytes:
     if value.expire_timestamp_ms is not None:
         writer = Writer().i16(1).i64(value.offset).string(value.metadata)
         return writer.i64(value.commit_timestamp_ms).i64(value.expire_timestamp_ms).done()
-    if value.topic_id is None:
-        writer = Writer().i16(3).i64(value.offset).i32(value.leader_epoch).string(value.metadata)
-        return writer.i64(value.commit_timestamp_ms).done()
+    tags = {} if value.topic_id is None else {_TOPIC_ID_TAG: value.topic_id.bytes}
     writer = Writer().i16(4).i64(value.offset).i32(value.leader_epoch).compact_string(value.metadata)
-    return writer.i64(value.commit_timestamp_ms).tags({_TOPIC_ID_TAG: value.topic_id.bytes}).done()
+    return writer.i64(value.commit_timestamp_ms).tags(tags).done()
 
 
 def decode_offset(value: bytes) -> CommittedOffset:

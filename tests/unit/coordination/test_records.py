@@ -88,7 +88,7 @@ def test_a_group_key_byte_for_byte() -> None:
 def test_offset_values_byte_for_byte() -> None:
     plain = CommittedOffset(offset=5, leader_epoch=7, metadata="m", commit_timestamp_ms=9)
     offset, epoch, timestamp = "00" * 7 + "05", "00" * 3 + "07", "00" * 7 + "09"
-    assert encode_offset(plain).hex() == f"0003{offset}{epoch}00016d{timestamp}"
+    assert encode_offset(plain).hex() == f"0004{offset}{epoch}026d{timestamp}00"
     with_id = CommittedOffset(offset=5, leader_epoch=7, metadata="m", commit_timestamp_ms=9, topic_id=UUID(int=1))
     # Version 4 is flexible: a compact string; one tagged field, number 0, of 16 bytes.
     assert encode_offset(with_id).hex() == f"0004{offset}{epoch}026d{timestamp}010010{'00' * 15}01"
