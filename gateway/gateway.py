@@ -4,7 +4,8 @@ It holds no state that matters: whatever gateway a client reaches, it is served 
 """
 
 import asyncio
-from collections.abc import Coroutine
+import socket
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -52,8 +53,10 @@ class Gateway:
         rack: str | None,
         registry: CollectorRegistry,
         connect: Connect | None = None,
+        bind: Callable[..., socket.socket] = bound_socket,
     ) -> None:
-        """Port 0 takes a free one; advertised port 0 is the port taken. ``connect`` replaces sockets to leaders (simulation).
+        """Port 0 takes a free one; advertised port 0 is the port taken. ``connect`` replaces sockets to leaders, ``bind`` the
+        one for clients (simulation).
 
         Made and used on one event loop. The store stays the caller's.
         """
@@ -64,6 +67,7 @@ class Gateway:
         self._limits = limits.gateway
         self._address = (host, port)
         self._reuse_port = reuse_port
+        self._bind = bind
         self._advertised = (advertised_host, advertised_port)
         self._node_id = node_id
         self._rack = rack
@@ -91,7 +95,7 @@ class Gateway:
 
         Raises OSError when the address cannot be had.
         """
-        listener = bound_socket(*self._address, reuse_port=self._reuse_port)
+        listener = self._bind(*self._address, reuse_port=self._reuse_port)
         try:
             self.port = listener.getsockname()[1]
             self._own(self._routes.run())

@@ -46,12 +46,12 @@ class LeaderConnection(FrameProtocol):
         if self._listener.is_closed:
             self.abort()
             return
-        self._listener.connections.add(self)
+        self._listener.connections[self] = None
         assert self._transport is not None
         self._transport.set_write_buffer_limits(high=self._leader.limits.answer_bytes_max)
 
     def connection_closed(self, error: Exception | None) -> None:
-        self._listener.connections.discard(self)
+        self._listener.connections.pop(self, None)
         if not self.closed.done():
             self.closed.set_result(None)
         for task in self._tasks:
@@ -160,7 +160,8 @@ class Listener:
     def __init__(self, leader: "LeaderContext", apis: Mapping[int, LeaderApi]) -> None:
         self.leader = leader
         self.apis = apis
-        self.connections: set[LeaderConnection] = set()
+        self.connections: dict[LeaderConnection, None] = {}
+        """A dict for its order: they end in the order in which they came, in every run."""
         self.is_closed = False
         self._servers: list[asyncio.AbstractServer] = []
 
