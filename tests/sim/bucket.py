@@ -1,0 +1,118 @@
+"""The bucket as processes see it: a store far away, whose requests go on when their sender is gone.
+
+A request that has left is the network's: its sender may give it up, be killed or be paused, and it still takes effect. Answers
+may be lost, refused or late by the present weather.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from random import Random
+from typing import Any
+
+from raylog.model.errors import RaylogError
+from raylog.storage.faulty_store import NO_FAULTS, FaultModel, FaultyStore
+from raylog.storage.latency_model import LatencyModel, OperationLatency
+from raylog.storage.memory_store import MemoryStore
+from raylog.storage.object_store import ObjectMeta, Priority
+from tests.sim.clock import SimClock
+from tests.sim.loop import SimLoop, this_process
+from tests.sim.trace import Trace
+
+QUICK = LatencyModel(
+    put=OperationLatency(p50_ms=20, p99_ms=150, per_mib_ms=12),
+    get=OperationLatency(p50_ms=10, p99_ms=80, per_mib_ms=11),
+    head=OperationLatency(p50_ms=8, p99_ms=50),
+    list=OperationLatency(p50_ms=15, p99_ms=90),
+    delete=OperationLatency(p50_ms=20, p99_ms=90),
+)
+
+
+class Bucket:
+    """The one that all processes share."""
+
+    def __init__(self, loop: SimLoop, rng: Random, trace: Trace) -> None:
+        self.loop = loop
+        self.trace = trace
+        self._rng = rng
+        self._clock = SimClock(loop)
+        self.objects = MemoryStore(self._clock)
+        self.set_weather(NO_FAULTS)
+
+    def set_weather(self, faults: FaultModel) -> None:
+        """Counts for requests that leave from now on."""
+        self.far = FaultyStore(self.objects, clock=self._clock, rng=self._rng, latency=QUICK, faults=faults)
+
+    async def content(self) -> list[bytes]:
+        """Every key and object, in order."""
+        found = []
+        async for meta in self.objects.list(""):
+            found += [meta.key.encode(), await self.objects.get(meta.key)]
+        return found
+
+
+class BucketClient:
+    """One process's way to the bucket. See ``ObjectStore``."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    @property
+    def url(self) -> str:
+        return "memory://"
+
+    async def put(self, key: str, body: Sequence[Any], *, priority: Priority = Priority.TAIL) -> None:
+        await self._ask("put", key, lambda far: far.put(key, body, priority=priority))
+
+    async def put_if_absent(self, key: str, body: Sequence[Any], *, priority: Priority = Priority.WAL) -> None:
+        await self._ask("put-new", key, lambda far: far.put_if_absent(key, body, priority=priority))
+
+    async def get(
+        self, key: str, *, start: int = 0, length: int | None = None, priority: Priority = Priority.TAIL
+    ) -> bytes:
+        content: bytes = await self._ask("get", key, lambda far: far.get(key, start=start, length=length))
+        return content
+
+    async def get_tail(self, key: str, length: int, *, priority: Priority = Priority.TAIL) -> bytes:
+        content: bytes = await self._ask("get", key, lambda far: far.get_tail(key, length))
+        return content
+
+    async def head(self, key: str) -> ObjectMeta:
+        meta: ObjectMeta = await self._ask("head", key, lambda far: far.head(key))
+        return meta
+
+    async def list(self, prefix: str, *, start_after: str = "") -> AsyncIterator[ObjectMeta]:
+        async def all_of(far: FaultyStore) -> list[ObjectMeta]:
+            return [meta async for meta in far.list(prefix, start_after=start_after)]
+
+        for meta in await self._ask("list", prefix, all_of):
+            yield meta
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        await self._ask("delete", " ".join(keys), lambda far: far.delete(keys))
+
+    async def close(self) -> None:
+        """The bucket stays."""
+
+    async def _ask(self, what: str, key: str, request: Callable[[FaultyStore], Coroutine[Any, Any, Any]]) -> Any:
+        loop = self._bucket.loop
+        answer: asyncio.Future[Any] = loop.create_future()
+        sender = this_process()
+        name = sender.name if sender else "world"
+
+        async def far_away() -> None:
+            error: RaylogError | None = None
+            try:
+                result = await request(self._bucket.far)
+            except RaylogError as caught:
+                error = caught
+            outcome = "ok" if error is None else type(error).__name__
+            self._bucket.trace.event("bucket", f"{name} {what} {key} {outcome}")
+            if answer.done():
+                return
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(result)
+
+        loop.create_task(far_away(), context=loop.world())
+        return await answer

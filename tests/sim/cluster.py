@@ -1,0 +1,313 @@
+"""A whole cluster in virtual time: the real shells of every role, as processes that can be killed, paused and started again.
+
+What Ray does in a cluster (start what the controller asks for, start again what ends) is done here.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from controller.controller import Controller
+from gateway.gateway import Gateway
+from raylog.leader.leader import Leader
+from raylog.model.errors import FencedError, RetryError
+from raylog.model.ids import LeaderId
+from raylog.model.limits import ControllerLimits, LeaderLimits, Limits, LogLimits, StoreLimits
+from raylog.storage.file_wal import FileWal, FileWalLimits
+from raylog.storage.hedge_delay import HedgeDelay
+from raylog.storage.object_wal import ObjectWal
+from raylog.storage.retrying_store import RetryingStore
+from raylog.storage.wal import FlushPolicy, Wal
+from tests.sim.bucket import Bucket, BucketClient
+from tests.sim.clock import SimClock
+from tests.sim.control import ControllerClient, ControllerSeat
+from tests.sim.disk import SimDisk
+from tests.sim.loop import Process, SimLoop
+from tests.sim.network import SimNetwork
+from tests.sim.trace import Trace
+
+RUN_DIR = Path("/tmp/raylog-sim")
+"""Only its name is used, in addresses: the same in every run, as it is written to the bucket."""
+
+LIMITS = Limits(
+    leader=LeaderLimits(checkpoint_slots=12, register_backoff_s_max=1.0, tail_cache_bytes=16 * 1024),
+    store=StoreLimits(attempt_s_max=2.0, patience_s=8.0, backoff_s_max=1.0),
+    log=LogLimits(trim_grace_s=8.0, retry_delay_s_max=1.0, tail_bytes=4096),
+    controller=ControllerLimits(
+        leader_poll_s_max=1.0, leader_silence_s_max=3.0, poll_s_max=5.0, checkpoint_slots=15, launch_retry_s=0.5
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What a run's cluster is made of."""
+
+    gateways: int = 2
+    leaders_per_class: int = 2
+    wal_classes: tuple[str, ...] = ("file", "object")
+    broker_configs: dict[str, str] = field(
+        default_factory=lambda: {
+            "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "100",
+            "offsets.topic.num.partitions": "2",
+        }
+    )
+    limits: Limits = LIMITS
+
+
+class SimCluster:
+    """``start``, then clients may connect to ``gateway_address``."""
+
+    def __init__(self, loop: SimLoop, seed: str, shape: Shape, trace: Trace) -> None:
+        self.loop = loop
+        self.shape = shape
+        self.trace = trace
+        self._seed = seed
+        self._rng = Random(f"{seed}/cluster")
+        self.network = SimNetwork(loop, Random(f"{seed}/network"), trace)
+        self.bucket = Bucket(loop, Random(f"{seed}/bucket"), trace)
+        self.seat = ControllerSeat(loop, Random(f"{seed}/control"), trace)
+        self.disks: dict[LeaderId, SimDisk] = {}
+        self.leaders: dict[LeaderId, Process] = {}
+        """The newest process of each."""
+        self.gateways: list[Process] = []
+        self.everyone: list[Process] = []
+        self.failures: list[str] = []
+        """Roles that ended in what is neither a fence nor a fault of ours."""
+        self._wal_classes: dict[LeaderId, str] = {}
+        self._started = 0
+
+    async def start(self) -> None:
+        self._start_controller()
+        for index in range(self.shape.gateways):
+            self.gateways.append(self._start_gateway(index))
+
+    def gateway_address(self, index: int) -> tuple[str, int]:
+        return (f"gateway-{index}", 9092)
+
+    @property
+    def controller(self) -> Process | None:
+        return self.seat.process
+
+    # What the nemesis does
+
+    def kill(self, process: Process, *, power_lost: bool = False, restart_s: float = 0.3) -> None:
+        """As kill -9, or with the whole machine; it is started again later, unless a newer one runs already."""
+        if process.is_dead:
+            return
+        self.trace.event("kill", f"{process.name}{' with its machine' if power_lost else ''}")
+        disk = self.disks.get(self._leader_id(process))
+        process.kill()
+        if disk is not None:
+            disk.cut_off(process, power_lost=power_lost)
+        self.network.drop(process)
+        self.seat.vacate(process)
+        self.loop.later(restart_s, self._restart, process)
+
+    def pause(self, process: Process, seconds: float) -> None:
+        if process.is_dead or process.is_paused:
+            return
+        self.trace.event("pause", f"{process.name} for {seconds:.3f} s")
+        process.pause()
+        self.loop.later(seconds, self._resume, process)
+
+    def usurp(self, leader_id: LeaderId) -> None:
+        """A successor comes up beside a leader that still runs."""
+        self._start_leader(leader_id)
+
+    def usurp_controller(self) -> None:
+        self._start_controller()
+
+    def restart_gracefully(self, process: Process) -> None:
+        if process.is_dead or process.is_paused or process.role is None:
+            return
+        self.trace.event("close", process.name)
+        process.run(process.role.close())
+
+    def heal(self) -> None:
+        """Everything runs again."""
+        for process in self.everyone:
+            if process.is_paused:
+                self._resume(process)
+
+    # The controller's launcher
+
+    async def ensure_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+        await asyncio.sleep(self._rng.uniform(0, 0.05))
+        if leader_id not in self.leaders:
+            self._wal_classes[leader_id] = wal_class
+            self.loop.later(0.0, self._start_leader, leader_id)
+
+    async def replace_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+        await asyncio.sleep(self._rng.uniform(0, 0.05))
+        if self._rng.random() < 0.1:
+            raise RetryError("The launcher is away.")
+        self.loop.later(0.0, self._start_leader, leader_id)
+
+    # Starting
+
+    def _start_controller(self) -> None:
+        process = self._new_process("controller", "node-0")
+        self.seat.process = process
+        self._run(process, self._controller_life(process))
+
+    async def _controller_life(self, process: Process) -> None:
+        shape = self.shape
+        controller = Controller(
+            store=self._store(process),
+            launcher=self,
+            clock=self._clock(process),
+            rng=self._rng_of(process),
+            limits=shape.limits,
+            wal_classes=shape.wal_classes,
+            default_wal=shape.wal_classes[0],
+            leaders_per_class=shape.leaders_per_class,
+            broker_configs=shape.broker_configs,
+            registry=CollectorRegistry(),
+        )
+        try:
+            await controller.start()
+            process.role = controller
+            await asyncio.shield(controller.closed)
+        finally:
+            process.role = None
+            await controller.close()
+
+    def _start_gateway(self, index: int) -> Process:
+        process = self._new_process(f"gateway-{index}", f"node-{index}")
+        self._run(process, self._gateway_life(process, index))
+        return process
+
+    async def _gateway_life(self, process: Process, index: int) -> None:
+        host, port = self.gateway_address(index)
+        gateway = Gateway(
+            store=self._store(process),
+            controller=ControllerClient(self.seat),
+            clock=self._clock(process),
+            rng=self._rng_of(process),
+            limits=self.shape.limits,
+            host=host,
+            port=port,
+            reuse_port=True,
+            advertised_host=host,
+            advertised_port=port,
+            node_id=process.node,
+            rack=None,
+            registry=CollectorRegistry(),
+            bind=self.network.bind,
+        )
+        try:
+            await gateway.start()
+            process.role = gateway
+            await asyncio.shield(gateway.closed)
+        finally:
+            await gateway.close()
+
+    def _start_leader(self, leader_id: LeaderId) -> None:
+        process = self._new_process(f"leader-{leader_id}", f"node-{leader_id % self.shape.gateways}")
+        self.leaders[leader_id] = process
+        if leader_id not in self.disks:
+            self.disks[leader_id] = SimDisk(self.loop, Random(f"{self._seed}/disk/{leader_id}"), self.trace)
+        self._run(process, self._leader_life(process, leader_id))
+
+    async def _leader_life(self, process: Process, leader_id: LeaderId) -> None:
+        leader = Leader(
+            leader_id=leader_id,
+            node_id=process.node,
+            store=self._store(process),
+            wal=self._wal(process, leader_id),
+            controller=ControllerClient(self.seat),
+            clock=self._clock(process),
+            rng=self._rng_of(process),
+            limits=self.shape.limits,
+            run_dir=RUN_DIR,
+            registry=CollectorRegistry(),
+            tcp_host=f"host-{leader_id}",
+        )
+        try:
+            await leader.start()
+            process.role = leader
+            await asyncio.shield(leader.closed)
+        finally:
+            await leader.close()
+
+    def _wal(self, process: Process, leader_id: LeaderId) -> Wal:
+        if self._wal_classes[leader_id] == "object":
+            return ObjectWal(flush_policy=FlushPolicy(interval_ms=100, max_bytes=1 << 20, immediate=True))
+        disk = self.disks[leader_id]
+        return FileWal(
+            name="file",
+            leader_id=leader_id,
+            disk=disk,
+            limits=FileWalLimits(segment_bytes=12 << 10, capacity_bytes=128 << 10, inline_commit_ms_max=0.0),
+            flush_policy=FlushPolicy(interval_ms=700, max_bytes=8 << 10, immediate=False),
+            clock=self._clock(process),
+            offload=disk.offload(),
+        )
+
+    def _store(self, process: Process) -> RetryingStore:
+        limits = self.shape.limits.store
+        return RetryingStore(
+            BucketClient(self.bucket),
+            clock=self._clock(process),
+            rng=self._rng_of(process),
+            limits=limits,
+            hedge_delay=HedgeDelay(min_s=limits.hedge_s_min, max_s=limits.hedge_s_max),
+        )
+
+    def _clock(self, process: Process) -> SimClock:
+        return SimClock(self.loop, Random(f"{self._seed}/skew/{process.node}").randrange(-500, 500))
+
+    def _rng_of(self, process: Process) -> Random:
+        return Random(f"{self._seed}/{process.name}")
+
+    # Supervising
+
+    def _new_process(self, role: str, node: str) -> Process:
+        self._started += 1
+        process = Process(self.loop, f"{role}.{self._started}", node)
+        self.everyone.append(process)
+        self.trace.event("start", process.name)
+        return process
+
+    def _run(self, process: Process, life: Any) -> None:
+        process.main = process.run(life)
+        process.main.add_done_callback(partial(self._ended, process), context=self.loop.world())
+
+    def _ended(self, process: Process, main: "asyncio.Task[None]") -> None:
+        if process.is_dead or main.cancelled():
+            return
+        error = main.exception()
+        self.trace.event("ended", f"{process.name} {error!r}")
+        if error is not None and not isinstance(error, FencedError):
+            self.failures.append(f"{process.name} ended with {error!r}")
+        process.kill()
+        self.network.drop(process)
+        self.seat.vacate(process)
+        self.loop.later(0.2, self._restart, process)
+
+    def _restart(self, process: Process) -> None:
+        """Unless a newer one has taken its place."""
+        if process is self.seat.process:
+            self._start_controller()
+        elif process in self.gateways:
+            index = self.gateways.index(process)
+            self.gateways[index] = self._start_gateway(index)
+        elif self.leaders.get(self._leader_id(process)) is process:
+            self._start_leader(self._leader_id(process))
+
+    def _resume(self, process: Process) -> None:
+        if process.is_paused:
+            self.trace.event("resume", process.name)
+            process.resume()
+
+    @staticmethod
+    def _leader_id(process: Process) -> LeaderId:
+        role, _, _ = process.name.partition(".")
+        return LeaderId(int(role.removeprefix("leader-"))) if role.startswith("leader-") else LeaderId(-1)

@@ -1,0 +1,95 @@
+"""What goes wrong, by a seed: kills, power losses, pauses, zombies, silences, breaks, bad weather at the bucket."""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+from raylog.storage.faulty_store import NO_FAULTS, FaultModel
+from tests.sim.cluster import SimCluster
+from tests.sim.loop import Process
+
+ROUGH = FaultModel(slow_down=0.05, timed_out=0.03, answer_lost=0.05, late_put=0.03, timeout_s=1.0, late_s_max=6.0)
+AWAY = FaultModel(slow_down=0.7, timed_out=0.2, answer_lost=0.05, late_put=0.05, timeout_s=0.5, late_s_max=4.0)
+
+
+class Nemesis:
+    """``run`` until its time is over, then ``heal``."""
+
+    def __init__(self, cluster: SimCluster, rng: Random) -> None:
+        self._cluster = cluster
+        self._rng = rng
+        # A run is about some kinds of trouble, so that they meet in many combinations.
+        kinds = [self._kill, self._pause, self._usurp, self._close, self._silence, self._break, self._weather]
+        self._kinds: list[Callable[[], None]] = rng.sample(kinds, rng.randint(2, len(kinds)))
+        self._pause_s = rng.choice((0.3, 1.0, 2.5))
+
+    async def run(self, seconds: float) -> None:
+        cluster, rng = self._cluster, self._rng
+        cluster.seat.loss = rng.choice((0.0, 0.02, 0.1))
+        until = cluster.loop.time() + seconds
+        while cluster.loop.time() < until:
+            await asyncio.sleep(rng.uniform(0.05, 2 * self._pause_s))
+            rng.choice(self._kinds)()
+
+    def heal(self) -> None:
+        self._cluster.trace.event("heal")
+        self._cluster.seat.loss = 0.0
+        self._cluster.bucket.set_weather(NO_FAULTS)
+        self._cluster.network.heal()
+        self._cluster.heal()
+
+    def _process(self) -> Process | None:
+        """Leaders most of all."""
+        cluster, rng = self._cluster, self._rng
+        leaders = [process for process in cluster.leaders.values() if not process.is_dead]
+        others = [process for process in (*cluster.gateways, cluster.controller) if process and not process.is_dead]
+        chosen = leaders if leaders and rng.random() < 0.7 else others
+        return rng.choice(chosen) if chosen else None
+
+    def _kill(self) -> None:
+        process = self._process()
+        if process is not None:
+            rng = self._rng
+            self._cluster.kill(process, power_lost=rng.random() < 0.5, restart_s=rng.choice((0.05, 0.5, 2.0)))
+
+    def _pause(self) -> None:
+        process = self._process()
+        if process is None:
+            return
+        cluster, rng = self._cluster, self._rng
+        cluster.pause(process, rng.choice((0.05, 0.5, 2.0, 5.0, 12.0)))
+        if process is cluster.controller and rng.random() < 0.5:
+            cluster.loop.later(rng.uniform(0.1, 1.0), cluster.usurp_controller)
+
+    def _usurp(self) -> None:
+        cluster, rng = self._cluster, self._rng
+        if rng.random() < 0.2:
+            cluster.usurp_controller()
+        elif cluster.leaders:
+            leader_id = rng.choice(sorted(cluster.leaders))
+            cluster.trace.event("usurp", f"leader {leader_id}")
+            cluster.usurp(leader_id)
+
+    def _close(self) -> None:
+        process = self._process()
+        if process is not None:
+            self._cluster.restart_gracefully(process)
+
+    def _silence(self) -> None:
+        rng = self._rng
+        nodes = [f"node-{index}" for index in range(self._cluster.shape.gateways)] + ["clients"]
+        one, other = rng.sample(nodes, 2)
+        seconds = rng.choice((0.2, 1.0, 4.0))
+        self._cluster.trace.event("silence", f"{one} - {other} for {seconds} s")
+        self._cluster.network.silence(one, other, seconds)
+
+    def _break(self) -> None:
+        for _ in range(self._rng.randint(1, 3)):
+            self._cluster.network.break_one()
+
+    def _weather(self) -> None:
+        rng = self._rng
+        faults, name, seconds = rng.choice(((ROUGH, "rough", 6.0), (ROUGH, "rough", 2.0), (AWAY, "away", 1.5)))
+        self._cluster.trace.event("weather", f"{name} for {seconds} s")
+        self._cluster.bucket.set_weather(faults)
+        self._cluster.loop.later(seconds, self._cluster.bucket.set_weather, NO_FAULTS)

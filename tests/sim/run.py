@@ -1,0 +1,223 @@
+"""One seed, one run: a cluster, its clients and its nemesis in virtual time; then everything is healed, read and judged."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from kio.schema.errors import ErrorCode
+
+from tests.sim import kafka
+from tests.sim.checker import check
+from tests.sim.clients import NOT_NOW, Consumer, Member, Producer, World, committed_offsets
+from tests.sim.clock import SimClock
+from tests.sim.cluster import Shape, SimCluster
+from tests.sim.history import History
+from tests.sim.kafka import Client, Found, Gone, Part
+from tests.sim.loop import Deadlock, Process, SimLoop, forgotten
+from tests.sim.nemesis import Nemesis
+from tests.sim.trace import Trace
+
+RECOVERY_S_MAX = 90.0
+"""After all trouble is over every partition is written and read again within so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    seed: str
+    anomalies: list[str]
+    trace: Trace
+    digest: str
+    history: History
+    seconds: float
+    """Of virtual time."""
+
+    def text(self, lines: int = 400) -> str:
+        """For people: what is wrong, and how it came to that."""
+        found = self.trace.lines[-lines:] if lines else []
+        return "\n".join([f"seed {self.seed}: {len(self.anomalies)} anomalies", *self.anomalies[:20], "", *found])
+
+
+class Run:
+    """Everything of one run; a directed scenario makes its own ``trouble``."""
+
+    def __init__(
+        self,
+        seed: str,
+        *,
+        shape: Shape | None = None,
+        chaos_s: float = 12.0,
+        trouble: Callable[["Run"], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
+        self.seed = seed
+        self.rng = rng = Random(f"{seed}/run")
+        self.trace = Trace()
+        self.loop = SimLoop(Random(f"{seed}/loop"), self.trace)
+        self.shape = shape or Shape(gateways=rng.randint(1, 3), leaders_per_class=rng.randint(1, 2))
+        self.cluster = SimCluster(self.loop, seed, self.shape, self.trace)
+        self.chaos_s = chaos_s
+        self._trouble = trouble or _random_trouble
+        wals = list(self.shape.wal_classes)
+        self.topics = {f"{wal}-topic": (wal, rng.randint(1, 2)) for wal in wals}
+        parts = [Part(name, index) for name, (_, count) in self.topics.items() for index in range(count)]
+        self.history = History()
+        self.clock = SimClock(self.loop)
+        self.world = World(self.clock, self.history, self.trace, parts)
+        self.anomalies: list[str] = []
+
+    def execute(self) -> Report:
+        handler = _LogToTrace(self.trace)
+        logger = logging.getLogger("raylog")
+        level, propagate = logger.level, logger.propagate
+        logger.addHandler(handler)
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False
+        content: list[bytes] = []
+        try:
+            self.loop.run_until_complete(self._main())
+            content = self.loop.run_until_complete(self.cluster.bucket.content())
+        except (Deadlock, AssertionError) as error:
+            self.anomalies.append(f"the run broke off: {error!r}")
+        finally:
+            seconds = self.loop.time() - 1_000.0
+            self.loop.end()
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+        self.anomalies += [*self.loop.errors, *self.cluster.failures]
+        if self.history.logs:
+            self.anomalies += check(self.history)
+        return Report(
+            seed=self.seed,
+            anomalies=self.anomalies,
+            trace=self.trace,
+            digest=self.trace.digest(*content),
+            history=self.history,
+            seconds=seconds,
+        )
+
+    def client(self, name: str) -> Client:
+        addresses = [self.cluster.gateway_address(index) for index in range(self.shape.gateways)]
+        return Client(name, addresses, Random(f"{self.seed}/{name}"))
+
+    async def _main(self) -> None:
+        await self.cluster.start()
+        people = Process(self.loop, "clients", "clients")
+        await people.run(self._create_topics())
+        await people.run(self._first_writes())
+        tasks = [people.run(client.run()) for client in self._clients()]
+        await self._trouble(self)
+        self.world.is_over = True
+        try:
+            async with asyncio.timeout(RECOVERY_S_MAX):
+                await asyncio.gather(*tasks)
+                await people.run(self._read_everything())
+        except TimeoutError:
+            self.anomalies.append(
+                f"the cluster did not recover within {RECOVERY_S_MAX:.0f} s after everything was healed"
+            )
+
+    def _clients(self) -> list[Any]:
+        rng, world = self.rng, self.world
+        clients: list[Any] = [
+            Producer(world, self.client(f"p{i}"), is_idempotent=is_idempotent, pause_s=rng.choice((0.05, 0.2, 0.8)))
+            for i, is_idempotent in enumerate((True, True, False))
+        ]
+        clients += [Consumer(world, self.client(f"c{i}")) for i in range(1)]
+        clients += [Member(world, self.client(f"m{i}"), "group") for i in range(2)]
+        return clients
+
+    async def _create_topics(self) -> None:
+        client = self.client("admin")
+        for name, (wal, count) in self.topics.items():
+            while True:
+                try:
+                    error = await kafka.create_topic(client, name, count, wal)
+                except Gone:
+                    error = ErrorCode.request_timed_out
+                if error in (ErrorCode.none, ErrorCode.topic_already_exists):
+                    break
+                await client.rest(0.5)
+
+    async def _first_writes(self) -> None:
+        """Wait until every partition can be asked for its end."""
+        client = self.client("first")
+        for part in self.world.parts:
+            while await self._end_of(client, part) is None:
+                await client.rest(0.2)
+
+    async def _end_of(self, client: Client, part: Part) -> int | None:
+        try:
+            error, offset = await kafka.log_end(client, part)
+        except Gone:
+            client.hang_up()
+            return None
+        if error not in (ErrorCode.none, *NOT_NOW):
+            self.world.odd(f"{client.name} was told {error.name} by ListOffsets")
+        return offset if error is ErrorCode.none else None
+
+    async def _read_everything(self) -> None:
+        """A write to each partition, by which its present leader proves itself, and then all that is there."""
+        writer = Producer(self.world, self.client("last"), is_idempotent=True, pause_s=0.01)
+        for part in self.world.parts:
+            writer._make_batch(part)
+        await writer.run()
+        reader = self.client("reader")
+        for part in self.world.parts:
+            self.history.logs[part] = await self._log(reader, part)
+        while await self._final_commits(reader) is None:
+            await reader.rest(0.3)
+
+    async def _log(self, reader: Client, part: Part) -> list[Found]:
+        while (end := await self._end_of(reader, part)) is None:
+            await reader.rest(0.3)
+        log: list[Found] = []
+        while len(log) == 0 or log[-1].offset + 1 < end:
+            position = log[-1].offset + 1 if log else 0
+            try:
+                error, _, records = (await kafka.fetch(reader, {part: position}))[part]
+            except Gone:
+                reader.hang_up()
+                continue
+            if error is ErrorCode.offset_out_of_range:
+                self.world.odd(f"{part}@{position} is out of range, and the log ends at {end}")
+                break
+            log += records
+            if not records:
+                await reader.rest(0.1)
+        return log
+
+    async def _final_commits(self, reader: Client) -> dict[Part, int] | None:
+        try:
+            return await committed_offsets(self.world, reader, "group", list(self.world.parts))
+        except Gone:
+            reader.hang_up()
+            return None
+
+
+async def _random_trouble(run: Run) -> None:
+    nemesis = Nemesis(run.cluster, Random(f"{run.seed}/nemesis"))
+    await nemesis.run(run.chaos_s)
+    nemesis.heal()
+
+
+class _LogToTrace(logging.Handler):
+    """What roles log is part of the story."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self._trace = trace
+
+    def emit(self, record: logging.LogRecord) -> None:
+        values = getattr(record, "raylog_fields", {})
+        error = record.exc_info[1] if record.exc_info else None
+        text = " ".join(f"{key}={value}" for key, value in values.items())
+        self._trace.event("log", f"{record.getMessage()} {text}{f' {error!r}' if error else ''}")
+
+
+def simulate(seed: str, **options: Any) -> Report:
+    """Run one seed."""
+    with forgotten():
+        return Run(seed, **options).execute()
