@@ -55,8 +55,6 @@ class ConnectionHost(Protocol):
     """Requests that are not answered yet, all connections."""
     arriving: Budget
     """Large requests of which a part has arrived, all connections."""
-    untaken: Budget
-    """Answers to clients that do not take them as fast as they are made, all connections."""
 
     def opened(self, connection: "ClientConnection") -> bool:
         """False: there are too many connections."""
@@ -161,7 +159,7 @@ class ClientConnection(FrameProtocol):
         self._regulate_reading()
 
     async def ready_for_records(self) -> None:
-        await self._shared.untaken.below()
+        await self._services.answers.below()
         await self.drained()
 
     # FrameProtocol's hooks
@@ -374,10 +372,10 @@ class ClientConnection(FrameProtocol):
         if not self._untaken_bytes:
             self._untaken_since_s = self._clock.monotonic()
         self._untaken_bytes += size_bytes
-        self._shared.untaken.take(size_bytes)
+        self._services.answers.take(size_bytes)
 
     def _taken(self) -> None:
-        self._shared.untaken.give_back(self._untaken_bytes)
+        self._services.answers.give_back(self._untaken_bytes)
         self._untaken_bytes = 0
 
     def _arrived(self) -> None:

@@ -1,7 +1,7 @@
 """What a handler gets beside the request: who asks, and the gateway's services."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.budget import Budget
@@ -37,6 +37,11 @@ class GatewayServices:
     broker: BrokerEndpoint
     """The broker that this gateway is one process of, as clients see it."""
     producer_ids: ProducerIds
+    answers: Budget = field(init=False)
+    """Bytes of records read from the bucket for answers being made, and of answers that clients have not taken."""
+
+    def __post_init__(self) -> None:
+        self.answers = Budget(self.limits.fetch_total_bytes_max)
 
 
 class Client(Protocol):

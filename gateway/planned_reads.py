@@ -8,12 +8,13 @@
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from kio.schema.errors import ErrorCode
 
+from gateway.budget import Budget
 from gateway.context import RequestContext
 from gateway.fetching import Answers, answer_bytes, ask, failed_partition, request_order, topic_key
 from raylog.model.buffers import Buffer
@@ -28,29 +29,45 @@ _READ_COMMITTED: Final = 1
 
 
 async def fill_in(context: RequestContext, request: Any, answers: Answers) -> Answers:
-    """``answers`` with records in place of plans, within the request's ``max_bytes``, counted in the request's order."""
-    left_bytes = min(request.max_bytes, context.services.limits.fetch_bytes_max)
-    given_bytes = 0
-    reads: dict[Any, asyncio.Task[Any]] = {}
-    loop = asyncio.get_running_loop()
+    """``answers`` with records in place of plans, within the request's ``max_bytes``, counted in the request's order.
+
+    Records that several leaders gave beyond it, as each must give a batch however small the limit is, are taken out again.
+    """
+    limit_bytes = min(request.max_bytes, context.services.limits.fetch_bytes_max)
+    given_bytes = planned_bytes = 0
+    reads: dict[Any, Coroutine[Any, Any, Any]] = {}
     for topic, partition in request_order(request):
         key = topic_key(topic), partition.partition
         answer = answers.get(key)
         if answer is None:
             continue
         has_to_give = given_bytes == 0
-        limit_bytes = max(0, min(partition.partition_max_bytes, left_bytes - given_bytes))
+        left_bytes = max(0, min(partition.partition_max_bytes, limit_bytes - given_bytes))
         if is_read_plan(answer.records):
-            reads[key] = loop.create_task(_read(context, request, topic, partition, answer, limit_bytes, has_to_give))
-            given_bytes += min(limit_bytes, answer_bytes(answer))
+            reads[key] = _read(context, request, topic, partition, answer, left_bytes, has_to_give)
+            planned_bytes += min(left_bytes, answer_bytes(answer))
+            given_bytes += min(left_bytes, answer_bytes(answer))
+        elif has_to_give or given_bytes + answer_bytes(answer) <= limit_bytes:
+            given_bytes += answer_bytes(answer)
         else:
-            given_bytes += len(answer.records or b"")
+            answers = {**answers, key: replace(answer, records=b"")}
+    return {**answers, **await _run(context.services.answers, planned_bytes, reads)} if reads else answers
+
+
+async def _run(budget: Budget, planned_bytes: int, reads: dict[Any, Coroutine[Any, Any, Any]]) -> dict[Any, Any]:
+    """The reads' results. They are begun once there is room for their bytes, all at once."""
     try:
-        await asyncio.gather(*reads.values())
+        await budget.below()
+        budget.take(planned_bytes)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {key: group.create_task(read) for key, read in reads.items()}
+        finally:
+            budget.give_back(planned_bytes)
     finally:
         for read in reads.values():
-            read.cancel()
-    return {**answers, **{key: read.result() for key, read in reads.items()}}
+            read.close()
+    return {key: task.result() for key, task in tasks.items()}
 
 
 async def _read(
@@ -122,7 +139,8 @@ def _wanted(
         if at.first_offset >= end_offset or (planned_bytes >= limit_bytes and not (has_to_give and not wanted)):
             break
         wanted.append(at)
-        planned_bytes += at.size_bytes
+        if at.first_offset >= fetch_offset:  # else some of it is passed over, nobody knows how much
+            planned_bytes += at.size_bytes
     return wanted
 
 

@@ -53,7 +53,6 @@ class ClientServer:
         self.error_log_limit = LogLimit(services.clock, lines=100)
         self.in_flight = Budget(services.limits.total_bytes_max)
         self.arriving = Budget(services.limits.total_bytes_max)
-        self.untaken = Budget(services.limits.fetch_total_bytes_max)
         self._connections: dict[ClientConnection, None] = {}
         """A dict for its order: they end in the order in which they came, in every run."""
         self._ending: set[asyncio.Task[Answer]] = set()
@@ -116,7 +115,7 @@ class ClientServer:
                 connection.refuse("idle", "a request took too long to arrive")
             elif connection.is_idle and now - connection.last_active_s > limits.connection_idle_s_max:
                 connection.refuse("idle", "a connection was idle for too long")
-            elif self.untaken.is_over and _is_over(connection.untaken_since(), now, _STUCK_S):
+            elif self.services.answers.is_over and _is_over(connection.untaken_since(), now, _STUCK_S):
                 connection.refuse("slow", "a client did not take its answers while others waited for memory")
                 connection.abort()
         self.metrics.in_flight_bytes.set(self.in_flight.taken_bytes)

@@ -27,7 +27,7 @@ class GatewayLimits:
     """A connection without a request in flight for so long is closed (Kafka's connections.max.idle.ms)."""
     request_s_max: float = 60.0
     """A request that takes so long to arrive closes its connection."""
-    connection_requests_max: int = 1_000
+    connection_requests_max: int = 10_000
     """Requests in flight of one connection, above which it is not read."""
     connection_bytes_max: int = 64 * MIB
     """Bytes of requests in flight of one connection, above which it is not read."""
@@ -38,7 +38,7 @@ class GatewayLimits:
     fetch_bytes_max: int = 55 * MIB
     """A Fetch asks for no more, whatever the client says (Kafka's fetch.max.bytes)."""
     fetch_total_bytes_max: int = 256 * MIB
-    """Bytes of records that answers being made hold in all; more fetches wait."""
+    """Bytes that answers being made have from the bucket, and that clients have not taken; more fetches wait."""
     leader_bytes_max: int = 128 * MIB
     """Bytes of requests unanswered by one leader, above which connections that add to them are not read."""
     leader_connect_s_max: float = 2.0

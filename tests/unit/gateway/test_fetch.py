@@ -185,6 +185,19 @@ async def test_answers_of_several_leaders_come_as_one_in_the_order_asked(world):
     assert (first.waits, second.waits) == (0, 0)
 
 
+async def test_a_tiny_limit_gives_one_batch_of_one_leader(world):
+    first, second = Log(), Log()
+    first.append(0, batch(0))
+    second.append(1, batch(0))
+    await world.leader(1, first)
+    await world.leader(2, second)
+    await world.topic("t", [1, 2])
+    client = await world.client()
+    for order in ((0, 1), (1, 0)):
+        answer = await client.ask(fetch({("t", partition): 0 for partition in order}, max_bytes=1))
+        assert list(records_of(answer).values()) == [batch(0), b""]
+
+
 async def test_a_fetch_over_several_leaders_wakes_when_any_of_them_has_records(world):
     first, second = Log(), Log()
     await world.leader(1, first)

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
@@ -45,6 +45,14 @@ def expected(batches, fetch_offset, end_offset, limit_bytes, has_to_give):
     end_offset=st.integers(0, 50),
     limit_bytes=st.integers(0, 2000),
     has_to_give=st.booleans(),
+)
+@example(
+    shapes=[(1, 0)] * 5 + [(3, 0), (4, 0), (4, 0), (1, 0), (1, 0)],
+    cuts=[1, 1, 1, 2, 4, 1, 1, 1, 1, 1, 1, 1],
+    fetch_offset=16,
+    end_offset=18,
+    limit_bytes=136,
+    has_to_give=False,
 )
 async def test_whole_batches_within_offsets_and_limit(shapes, cuts, fetch_offset, end_offset, limit_bytes, has_to_give):
     batches = batches_of(shapes)

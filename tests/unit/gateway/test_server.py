@@ -100,7 +100,7 @@ async def test_who_takes_no_answers_is_closed_when_others_wait_for_the_memory(ma
     await world.topic("t", [1])
     stuck, other = await world.client(), await world.client()
     stuck.send(fetch())
-    await world.until(lambda: server.untaken.taken_bytes > size_bytes)
+    await world.until(lambda: server.services.answers.taken_bytes > size_bytes)
     other.send(fetch())
     await works(await world.client())
     server._sweep()
@@ -110,7 +110,7 @@ async def test_who_takes_no_answers_is_closed_when_others_wait_for_the_memory(ma
     size_bytes = 100
     await leader.received(2)
     assert len((await other.receive())[1].responses[0].partitions[0].records) == 100
-    assert server.untaken.taken_bytes == 0
+    assert server.services.answers.taken_bytes == 0
 
 
 async def test_a_refused_client_that_takes_nothing_is_dropped_in_the_end(world, server):
@@ -118,14 +118,14 @@ async def test_a_refused_client_that_takes_nothing_is_dropped_in_the_end(world, 
     await world.topic("t", [1])
     client = await world.client()
     client.send(fetch())
-    await world.until(lambda: server.untaken.taken_bytes > 0)
+    await world.until(lambda: server.services.answers.taken_bytes > 0)
     world.clock.added_s += 700
     server._sweep()
     assert len(server._connections) == 1
     world.clock.added_s += 11
     server._sweep()
     await world.until(lambda: not server._connections)
-    assert server.untaken.taken_bytes == 0
+    assert server.services.answers.taken_bytes == 0
 
 
 async def test_gateways_share_a_port(make_world):
