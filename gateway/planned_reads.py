@@ -118,12 +118,15 @@ async def read_planned(
     records = RecordsParts()
     for at, views in zip(wanted, found, strict=True):
         left_bytes = limit_bytes - len(records)
-        is_whole = at.first_offset >= fetch_offset and at.last_offset < end_offset and at.size_bytes <= left_bytes
-        records.extend(
-            views
-            if is_whole
-            else _cut(b"".join(views), fetch_offset, end_offset, left_bytes, has_to_give and not len(records))
+        if at.first_offset >= fetch_offset and at.last_offset < end_offset and at.size_bytes <= left_bytes:
+            records.extend(views)
+            continue
+        part, is_cut_short = _cut(
+            b"".join(views), fetch_offset, end_offset, left_bytes, has_to_give and not len(records)
         )
+        records.extend(part)
+        if is_cut_short:
+            break  # what follows, however small, would leave a gap
     return records
 
 
@@ -144,20 +147,23 @@ def _wanted(
     return wanted
 
 
-def _cut(run: bytes, fetch_offset: int, end_offset: int, limit_bytes: int, has_to_give: bool) -> list[Buffer]:
-    """The part of a run of batches that is to be given, as one view."""
+def _cut(
+    run: bytes, fetch_offset: int, end_offset: int, limit_bytes: int, has_to_give: bool
+) -> tuple[list[Buffer], bool]:
+    """The part of a run of batches that is to be given, as one view at most, and whether there is more that is not."""
     start = end = None
+    is_cut_short = False
     for header in headers(run):
         if header.last_offset < fetch_offset:
             continue
-        if header.base_offset >= end_offset:
-            break
         if start is None:
             start = end = header.position
-        if header.end - start > limit_bytes and not (has_to_give and header.position == start):
+        is_too_much = header.end - start > limit_bytes and not (has_to_give and header.position == start)
+        if header.base_offset >= end_offset or is_too_much:
+            is_cut_short = True
             break
         end = header.end
-    return [] if start is None or start == end else [memoryview(run)[start:end]]
+    return ([] if start == end else [memoryview(run)[start:end]]), is_cut_short
 
 
 async def _ask_again(context: RequestContext, request: Any, topic: Any, partition: Any) -> Any:

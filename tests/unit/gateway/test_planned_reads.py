@@ -54,6 +54,7 @@ def expected(batches, fetch_offset, end_offset, limit_bytes, has_to_give):
     limit_bytes=136,
     has_to_give=False,
 )
+@example(shapes=[(2, 0), (1, 0)], cuts=[1] * 12, fetch_offset=1, end_offset=3, limit_bytes=68, has_to_give=False)
 async def test_whole_batches_within_offsets_and_limit(shapes, cuts, fetch_offset, end_offset, limit_bytes, has_to_give):
     batches = batches_of(shapes)
     store = MemoryStore(SystemClock())
