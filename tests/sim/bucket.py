@@ -15,7 +15,7 @@ from raylog.storage.latency_model import LatencyModel, OperationLatency
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.object_store import ObjectMeta, Priority
 from tests.sim.clock import SimClock
-from tests.sim.loop import SimLoop, this_process
+from tests.sim.loop import Process, SimLoop, this_process
 from tests.sim.trace import Trace
 
 QUICK = LatencyModel(
@@ -36,6 +36,8 @@ class Bucket:
         self._rng = rng
         self._clock = SimClock(loop)
         self.objects = MemoryStore(self._clock)
+        self.ambush: Callable[[Process, str, str], None] | None = None
+        """Told of every request that took effect, before its answer leaves: sender, kind, key."""
         self.set_weather(NO_FAULTS)
 
     def set_weather(self, faults: FaultModel) -> None:
@@ -107,6 +109,8 @@ class BucketClient:
                 error = caught
             outcome = "ok" if error is None else type(error).__name__
             self._bucket.trace.event("bucket", f"{name} {what} {key} {outcome}")
+            if self._bucket.ambush is not None and sender is not None:
+                self._bucket.ambush(sender, what, key)
             if answer.done():
                 return
             if error is not None:

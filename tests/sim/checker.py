@@ -6,6 +6,7 @@ what anybody ever saw at an offset is what is there; nothing is there twice that
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 
 from tests.sim.history import UNKNOWN_OFFSET, History
 from tests.sim.kafka import Part
@@ -30,9 +31,9 @@ def _log_shape(history: History) -> Iterator[str]:
             if found.offset != expected:
                 yield f"gap: {part} goes from offset {expected - 1} to {found.offset}"
                 break
-        for before, after in zip(log, log[1:], strict=False):
+        for before, after in pairwise(log):
             if after.leader_epoch < before.leader_epoch:
-                yield f"leader epoch goes back: {part} at offset {after.offset} from {before.leader_epoch} to {after.leader_epoch}"
+                yield f"leader epoch goes back: {part}@{after.offset} from {before.leader_epoch} to {after.leader_epoch}"
 
 
 def _lost_and_moved(history: History) -> Iterator[str]:

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections import deque
-from collections.abc import Sequence
+from collections import defaultdict, deque
 from typing import Any
 
 from kio.schema.errors import ErrorCode
@@ -42,7 +41,7 @@ _MEMBER_PATIENCE_S = 8.0
 class World:
     """What clients share."""
 
-    def __init__(self, clock: SimClock, history: History, trace: Trace, parts: Sequence[Part]) -> None:
+    def __init__(self, clock: SimClock, history: History, trace: Trace, parts: list[Part]) -> None:
         self.clock = clock
         self.history = history
         self.trace = trace
@@ -66,7 +65,7 @@ class Producer:
         self._producer_id = -1
         self._sequences: dict[Part, int] = {}
         self._numbers: dict[Part, int] = {}
-        self._open: dict[Part, deque[tuple[Batch, int]]] = {part: deque() for part in world.parts}
+        self._open: defaultdict[Part, deque[tuple[Batch, int]]] = defaultdict(deque)
         """Sent and not known to be there, with the first sequence number; in order."""
 
     async def run(self) -> None:
@@ -84,7 +83,7 @@ class Producer:
             await self._get_id(connection)
             return
         rng = self._client.rng
-        for part in rng.sample(list(self._world.parts), rng.randint(1, min(3, len(self._world.parts)))):
+        for part in rng.sample(self._world.parts, rng.randint(1, min(3, len(self._world.parts)))):
             while len(self._open[part]) < 4 and not self._world.is_over:
                 self._make_batch(part)
                 if rng.random() < 0.6:

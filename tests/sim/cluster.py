@@ -34,14 +34,21 @@ from tests.sim.trace import Trace
 RUN_DIR = Path("/tmp/raylog-sim")
 """Only its name is used, in addresses: the same in every run, as it is written to the bucket."""
 
-LIMITS = Limits(
-    leader=LeaderLimits(checkpoint_slots=12, register_backoff_s_max=1.0, tail_cache_bytes=16 * 1024),
-    store=StoreLimits(attempt_s_max=2.0, patience_s=8.0, backoff_s_max=1.0),
-    log=LogLimits(trim_grace_s=8.0, retry_delay_s_max=1.0, tail_bytes=4096),
-    controller=ControllerLimits(
-        leader_poll_s_max=1.0, leader_silence_s_max=3.0, poll_s_max=5.0, checkpoint_slots=15, launch_retry_s=0.5
-    ),
-)
+
+def limits(*, checkpoint_slots: int = 12, trim_grace_s: float = 8.0) -> Limits:
+    """Small and quick, so that a short run sees checkpoints, trimming and reads from the bucket."""
+    return Limits(
+        leader=LeaderLimits(checkpoint_slots=checkpoint_slots, register_backoff_s_max=1.0, tail_cache_bytes=16 * 1024),
+        store=StoreLimits(attempt_s_max=2.0, patience_s=8.0, backoff_s_max=1.0),
+        log=LogLimits(trim_grace_s=trim_grace_s, retry_delay_s_max=1.0, tail_bytes=4096),
+        controller=ControllerLimits(
+            leader_poll_s_max=1.0,
+            leader_silence_s_max=3.0,
+            poll_s_max=5.0,
+            checkpoint_slots=checkpoint_slots,
+            launch_retry_s=0.5,
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +65,15 @@ class Shape:
             "offsets.topic.num.partitions": "2",
         }
     )
-    limits: Limits = LIMITS
+    limits: Limits = field(default_factory=limits)
+
+    @classmethod
+    def drawn(cls, rng: Random) -> "Shape":
+        return cls(
+            gateways=rng.randint(1, 3),
+            leaders_per_class=rng.randint(1, 2),
+            limits=limits(checkpoint_slots=rng.choice((1, 3, 12, 40)), trim_grace_s=rng.choice((1.5, 4.0, 20.0))),
+        )
 
 
 class SimCluster:

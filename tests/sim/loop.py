@@ -12,6 +12,7 @@ import contextvars
 import gc
 import heapq
 import sys
+import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from random import Random
@@ -109,7 +110,9 @@ def forgotten() -> Iterator[None]:
     sys.unraisablehook = lambda _: None
     try:
         yield
-        gc.collect()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what had not begun has never been awaited
+            gc.collect()
     finally:
         sys.unraisablehook = hook
         gc.enable()

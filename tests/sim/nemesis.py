@@ -19,7 +19,17 @@ class Nemesis:
         self._cluster = cluster
         self._rng = rng
         # A run is about some kinds of trouble, so that they meet in many combinations.
-        kinds = [self._kill, self._pause, self._usurp, self._close, self._silence, self._break, self._weather]
+        kinds = [
+            self._kill,
+            self._pause,
+            self._pause_node,
+            self._usurp,
+            self._close,
+            self._silence,
+            self._break,
+            self._weather,
+            self._ambush,
+        ]
         self._kinds: list[Callable[[], None]] = rng.sample(kinds, rng.randint(2, len(kinds)))
         self._pause_s = rng.choice((0.3, 1.0, 2.5))
 
@@ -34,6 +44,7 @@ class Nemesis:
     def heal(self) -> None:
         self._cluster.trace.event("heal")
         self._cluster.seat.loss = 0.0
+        self._cluster.bucket.ambush = None
         self._cluster.bucket.set_weather(NO_FAULTS)
         self._cluster.network.heal()
         self._cluster.heal()
@@ -61,6 +72,29 @@ class Nemesis:
         if process is cluster.controller and rng.random() < 0.5:
             cluster.loop.later(rng.uniform(0.1, 1.0), cluster.usurp_controller)
 
+    def _pause_node(self) -> None:
+        """All of a machine's processes stand still together, and wake together: none has heard what happened meanwhile."""
+        cluster, rng = self._cluster, self._rng
+        node = f"node-{rng.randrange(cluster.shape.gateways)}"
+        seconds = rng.choice((1.0, 4.0, 8.0))
+        for process in cluster.everyone:
+            if process.node == node:
+                cluster.pause(process, seconds)
+        if cluster.controller is not None and cluster.controller.node == node:
+            cluster.loop.later(rng.uniform(0.1, 1.0), cluster.usurp_controller)
+
+    def _ambush(self) -> None:
+        """Kill a role right after one of its writes to the bucket took effect, before it hears of it."""
+        cluster, rng = self._cluster, self._rng
+        kind = rng.choice(("put", "put-new", "delete"))
+
+        def strike(sender: Process, what: str, key: str) -> None:
+            if what == kind and not sender.is_dead and rng.random() < 0.3:
+                cluster.bucket.ambush = None
+                cluster.kill(sender, power_lost=rng.random() < 0.5)
+
+        cluster.bucket.ambush = strike
+
     def _usurp(self) -> None:
         cluster, rng = self._cluster, self._rng
         if rng.random() < 0.2:
@@ -68,7 +102,8 @@ class Nemesis:
         elif cluster.leaders:
             leader_id = rng.choice(sorted(cluster.leaders))
             cluster.trace.event("usurp", f"leader {leader_id}")
-            cluster.usurp(leader_id)
+            for _ in range(rng.choice((1, 1, 2))):
+                cluster.usurp(leader_id)
 
     def _close(self) -> None:
         process = self._process()

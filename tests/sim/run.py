@@ -55,7 +55,7 @@ class Run:
         self.rng = rng = Random(f"{seed}/run")
         self.trace = Trace()
         self.loop = SimLoop(Random(f"{seed}/loop"), self.trace)
-        self.shape = shape or Shape(gateways=rng.randint(1, 3), leaders_per_class=rng.randint(1, 2))
+        self.shape = shape or Shape.drawn(rng)
         self.cluster = SimCluster(self.loop, seed, self.shape, self.trace)
         self.chaos_s = chaos_s
         self._trouble = trouble or _random_trouble
@@ -108,6 +108,7 @@ class Run:
         await people.run(self._create_topics())
         await people.run(self._first_writes())
         tasks = [people.run(client.run()) for client in self._clients()]
+        tasks.append(people.run(self._create_more()))
         await self._trouble(self)
         self.world.is_over = True
         try:
@@ -132,14 +133,27 @@ class Run:
     async def _create_topics(self) -> None:
         client = self.client("admin")
         for name, (wal, count) in self.topics.items():
-            while True:
-                try:
-                    error = await kafka.create_topic(client, name, count, wal)
-                except Gone:
-                    error = ErrorCode.request_timed_out
-                if error in (ErrorCode.none, ErrorCode.topic_already_exists):
-                    break
+            while await self._try_create(client, name, count, wal) is not ErrorCode.none:
                 await client.rest(0.5)
+
+    async def _create_more(self) -> None:
+        """Topics that come in the middle of the trouble."""
+        client = self.client("founder")
+        for number in range(self.rng.choice((0, 1, 3))):
+            await client.rest(self.chaos_s / 2)
+            name, wal = f"later-{number}", self.rng.choice(self.shape.wal_classes)
+            if self.world.is_over:
+                return
+            while await self._try_create(client, name, 1, wal) is not ErrorCode.none:
+                await client.rest(0.5)
+            self.world.parts.append(Part(name, 0))
+
+    async def _try_create(self, client: Client, name: str, count: int, wal: str) -> ErrorCode:
+        try:
+            error = await kafka.create_topic(client, name, count, wal)
+        except Gone:
+            return ErrorCode.request_timed_out
+        return ErrorCode.none if error is ErrorCode.topic_already_exists else error
 
     async def _first_writes(self) -> None:
         """Wait until every partition can be asked for its end."""
