@@ -8,7 +8,6 @@
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final
 
 from kio.schema.errors import ErrorCode
@@ -29,7 +28,7 @@ from raylog.storage.read_plan import RANGES_MAX, ObjectRange, encode_read_plan
 IS_PLAN: Final = -2
 """In ``preferred_read_replica``: the records are a read plan."""
 
-_FIRST_VERSION_WITH_PREFERRED_REPLICA: Final = 11
+_KEY: Final = 1
 _FIRST_VERSION_WITH_TOPIC_IDS: Final = 13
 _WAITS_MAX: Final = 100_000
 _READ_COMMITTED: Final = 1
@@ -38,14 +37,15 @@ _READ_COMMITTED: Final = 1
 class Fetch:
     """One request under way."""
 
-    __slots__ = ("call", "max_bytes", "max_wait_s", "min_bytes", "read_committed", "targets", "wants_records")
+    __slots__ = ("call", "max_bytes", "max_wait_s", "min_bytes", "read_committed", "targets", "types", "wants_records")
 
     def __init__(self, call: Call, partitions: HostedPartitions, limits: LeaderLimits) -> None:
         request = call.request
         self.call = call
-        self.min_bytes: int = request.min_bytes
-        self.max_bytes = min(request.max_bytes, limits.fetch_bytes_max)
+        self.types = response_types(call.head)
         self.wants_records = request.max_bytes > 0
+        self.max_bytes = min(request.max_bytes, limits.fetch_bytes_max)
+        self.min_bytes: int = min(request.min_bytes, self.max_bytes) if self.wants_records else request.min_bytes
         self.max_wait_s = min(to_ms(request.max_wait), limits.fetch_wait_ms_max) / 1000
         self.read_committed = request.isolation_level == _READ_COMMITTED
         by_id = call.head.api_version >= _FIRST_VERSION_WITH_TOPIC_IDS
@@ -146,37 +146,32 @@ class Fetcher:
         self._set_timer()
 
     def _answer(self, fetch: Fetch, found: _Collected) -> None:
-        types = response_types(fetch.call.head)
-        topics = []
-        for topic, partitions in found.topics.values():
-            key = "topic_id" if "topic_id" in known_fields(types.FetchableTopicResponse) else "topic"
-            topics.append(types.FetchableTopicResponse(**{key: getattr(topic, key), "partitions": tuple(partitions)}))
+        topic_type = fetch.types.FetchableTopicResponse
+        key = "topic_id" if "topic_id" in known_fields(topic_type) else "topic"
         values = {
             "throttle_time": NO_THROTTLE,
             "error_code": ErrorCode.none,
             "session_id": 0,
-            "responses": tuple(topics),
+            "responses": tuple(
+                topic_type(**{key: getattr(topic, key), "partitions": tuple(partitions)})
+                for topic, partitions in found.topics.values()
+            ),
         }
-        fetch.call.answer(make(types.FetchResponse, values), has_plan=found.has_plan)
+        fetch.call.answer(make(fetch.types.FetchResponse, values), has_plan=found.has_plan)
 
     def _collect(self, fetch: Fetch) -> _Collected:
         found = _Collected()
-        make_partition = _partition_maker(fetch.call)
+        partition_type = fetch.types.PartitionData
         for topic, part, hosted in fetch.targets:
-            answer = self._partition(fetch, part, hosted, found, make_partition)
+            answer = make(partition_type, self._partition(fetch, part, hosted, found))
             found.topics.setdefault(id(topic), (topic, []))[1].append(answer)
         return found
 
     def _partition(
-        self,
-        fetch: Fetch,
-        part: Any,
-        hosted: HostedPartition | None,
-        found: _Collected,
-        make_partition: "Callable[..., Any]",
-    ) -> Any:
+        self, fetch: Fetch, part: Any, hosted: HostedPartition | None, found: _Collected
+    ) -> dict[str, object]:
         if hosted is None or not hosted.is_serving:
-            return self._error(found, part, ErrorCode.not_leader_or_follower, make_partition)
+            return self._error(found, part, ErrorCode.not_leader_or_follower)
         start: FetchStart = hosted.core.fetch_start(
             part.fetch_offset,
             current_leader_epoch=getattr(part, "current_leader_epoch", NO_EPOCH),
@@ -184,7 +179,7 @@ class Fetcher:
             read_committed=fetch.read_committed,
         )
         if isinstance(start, OffsetRejected):
-            return self._error(found, part, start.error_code, make_partition, hosted)
+            return self._error(found, part, start.error_code, hosted)
         values: dict[str, object] = {
             "partition_index": part.partition,
             "error_code": ErrorCode.none,
@@ -196,12 +191,10 @@ class Fetcher:
         }
         if isinstance(start, FetchDiverging):
             found.must_answer = True
-            values["diverging_epoch"] = response_types(fetch.call.head).EpochEndOffset(
-                epoch=start.epoch, end_offset=start.end_offset
-            )
+            values["diverging_epoch"] = fetch.types.EpochEndOffset(epoch=start.epoch, end_offset=start.end_offset)
         elif start.offset < start.end_offset:
             self._read(fetch, part, hosted, start, found, values)
-        return make_partition(values)
+        return values
 
     def _read(
         self,
@@ -242,35 +235,22 @@ class Fetcher:
             self._metrics.tail_misses.add(1)
         found.size_bytes += size
         if fetch.read_committed and size:
-            types = response_types(fetch.call.head)
             values["aborted_transactions"] = tuple(
-                types.AbortedTransaction(producer_id=aborted.producer_id, first_offset=aborted.first_offset)
+                fetch.types.AbortedTransaction(producer_id=aborted.producer_id, first_offset=aborted.first_offset)
                 for aborted in hosted.core.aborted_transactions(bounds.offset, end_offset)
             )
 
     def _error(
-        self,
-        found: _Collected,
-        part: Any,
-        code: ErrorCode,
-        make_partition: "Callable[..., Any]",
-        hosted: HostedPartition | None = None,
-    ) -> Any:
+        self, found: _Collected, part: Any, code: ErrorCode, hosted: HostedPartition | None = None
+    ) -> dict[str, object]:
         found.must_answer = True
-        self._metrics.error(1, code.name)
-        return make_partition(
-            {
-                "partition_index": part.partition,
-                "error_code": code,
-                "high_watermark": -1 if hosted is None else hosted.core.high_watermark,
-                "last_stable_offset": -1 if hosted is None else hosted.core.last_stable_offset,
-                "log_start_offset": -1 if hosted is None else hosted.core.log_start_offset,
-                "aborted_transactions": None,
-                "records": b"",
-            }
-        )
-
-
-def _partition_maker(call: Call) -> "Callable[..., Any]":
-    entity_type = response_types(call.head).PartitionData
-    return lambda values: make(entity_type, values)
+        self._metrics.error(_KEY, code.name)
+        return {
+            "partition_index": part.partition,
+            "error_code": code,
+            "high_watermark": -1 if hosted is None else hosted.core.high_watermark,
+            "last_stable_offset": -1 if hosted is None else hosted.core.last_stable_offset,
+            "log_start_offset": -1 if hosted is None else hosted.core.log_start_offset,
+            "aborted_transactions": None,
+            "records": b"",
+        }

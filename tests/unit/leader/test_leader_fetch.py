@@ -83,6 +83,21 @@ async def test_wait_ends_with_min_bytes_not_with_the_first_record(cluster: Any, 
         assert len(kit.values_of(only(await waiting).records)) == 2
 
 
+async def test_min_bytes_above_max_bytes_waits_for_no_more_than_max_bytes(cluster: Any, kit: Any) -> None:
+    client = await cluster.lead(kit.assignment())
+    await fill(client, kit, bytes(1000), bytes(1000))
+    response = await client.ask(kit.fetch_request({0: 0}, min_bytes=1 << 20, max_bytes=1000, max_wait_ms=30_000))
+    assert len(kit.values_of(only(response).records)) == 1
+
+
+async def test_read_committed_without_transactions_reads_to_the_high_watermark(cluster: Any, kit: Any) -> None:
+    client = await cluster.lead(kit.assignment())
+    await fill(client, kit, b"a", b"b")
+    partition = only(await client.ask(kit.fetch_request({0: 0}, isolation_level=1)))
+    assert kit.values_of(partition.records) == [b"a", b"b"]
+    assert partition.aborted_transactions == ()
+
+
 async def test_wait_ends_with_max_wait(cluster: Any, kit: Any) -> None:
     client = await cluster.lead(kit.assignment())
     await fill(client, kit, b"a")
