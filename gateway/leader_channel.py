@@ -27,7 +27,8 @@ from raylog.protocol.wire import response_correlation_id, with_correlation_id
 
 _BACK_OFF_S_MIN = 0.05
 _BACK_OFF_S_MAX = 1.0
-_SWEEP_S = 0.25
+_SWEEP_S = 0.5
+"""Between two looks for overdue requests; nobody waits less than a second for a leader."""
 
 Connect = Callable[[LeaderEndpoint, Callable[[], FrameProtocol]], Awaitable[object]]
 """Makes a connection to a leader's listener. OSError when nobody listens there."""
@@ -195,8 +196,9 @@ class LeaderChannels:
     async def run(self) -> None:
         """Fail what is overdue and what waits for leaders that have moved, until cancelled; then close all channels."""
         try:
+            version = self._routes.table.version
             while True:
-                await self._clock.sleep(_SWEEP_S)
+                version = (await self._routes.newer_than(version, _SWEEP_S)).version
                 self._sweep()
         finally:
             for channel in self._channels.values():
