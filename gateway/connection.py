@@ -80,6 +80,8 @@ class _Slot:
 
 
 class ClientConnection(FrameProtocol):
+    """One client, as the server, the handlers (``gateway.context.Client``) and the transport see it."""
+
     def __init__(self, shared: ConnectionHost) -> None:
         limits = shared.services.limits
         super().__init__(max_frame_bytes=limits.request_bytes_max)

@@ -1,5 +1,6 @@
 """How connections end that do nothing, take too long, or take no answers; and gateways that share a port."""
 
+import asyncio
 import struct
 from contextlib import AsyncExitStack
 
@@ -9,6 +10,8 @@ from kio.schema.errors import ErrorCode
 
 from gateway.messages import request_types, response_types
 from gateway.server import bound_socket
+from raylog.model.errors import RetryError
+from raylog.model.limits import GatewayLimits
 from raylog.protocol.wire import NO_THROTTLE, ms
 
 
@@ -139,3 +142,32 @@ async def test_gateways_share_a_port(make_world):
         other = bound_socket("127.0.0.1", port, reuse_port=True)
         stack.callback(other.close)
         assert other.getsockname() == listener.getsockname()
+
+
+async def test_a_gateway_of_which_a_part_fails_says_so_and_can_be_closed(world):
+    async def broken(version):
+        raise LookupError("a bug")
+
+    world.controller.watch_routes = broken
+    world.controller.publish()
+    with pytest.raises(LookupError):
+        await world.gateway.closed
+    await world.gateway.close()
+
+
+async def test_a_gateway_waits_for_a_controller_that_is_away(make_world, tmp_path):
+    async with AsyncExitStack() as stack:
+        started = asyncio.Event()
+        world = type(await make_world())(tmp_path, stack, GatewayLimits())
+        register, refusals = world.controller.register_broker, [RetryError("away")] * 2
+
+        async def sometimes(*place):
+            if refusals:
+                raise refusals.pop()
+            started.set()
+            return await register(*place)
+
+        world.controller.register_broker = sometimes
+        await world.start()
+        assert started.is_set()
+        assert await works(await world.client())
