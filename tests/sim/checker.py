@@ -4,7 +4,7 @@ The logs read at the end are the truth that all else is held against: what was a
 what anybody ever saw at an offset is what is there; nothing is there twice that was sent once.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -16,6 +16,7 @@ def check(history: History) -> list[str]:
     """Every anomaly, one sentence each; none is good."""
     return [
         *history.oddities,
+        *_producer_ids(history),
         *_log_shape(history),
         *_lost_and_moved(history),
         *_duplicates_and_strangers(history),
@@ -23,6 +24,12 @@ def check(history: History) -> list[str]:
         *_polls(history),
         *_commits(history),
     ]
+
+
+def _producer_ids(history: History) -> Iterator[str]:
+    for producer_id, count in Counter(history.producer_ids).items():
+        if count > 1:
+            yield f"producer id {producer_id} was given out {count} times"
 
 
 def _log_shape(history: History) -> Iterator[str]:

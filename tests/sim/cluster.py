@@ -58,6 +58,8 @@ class Shape:
     gateways: int = 2
     leaders_per_class: int = 2
     wal_classes: tuple[str, ...] = ("file", "object")
+    is_wal_shared: bool = False
+    """The file WAL lies on NFS."""
     broker_configs: dict[str, str] = field(
         default_factory=lambda: {
             "group.initial.rebalance.delay.ms": "0",
@@ -72,6 +74,7 @@ class Shape:
         return cls(
             gateways=rng.randint(1, 3),
             leaders_per_class=rng.randint(1, 2),
+            is_wal_shared=rng.random() < 0.5,
             limits=limits(checkpoint_slots=rng.choice((1, 3, 12, 40)), trim_grace_s=rng.choice((1.5, 4.0, 20.0))),
         )
 
@@ -228,7 +231,8 @@ class SimCluster:
         process = self._new_process(f"leader-{leader_id}", f"node-{leader_id % self.shape.gateways}")
         self.leaders[leader_id] = process
         if leader_id not in self.disks:
-            self.disks[leader_id] = SimDisk(self.loop, Random(f"{self._seed}/disk/{leader_id}"), self.trace)
+            rng = Random(f"{self._seed}/disk/{leader_id}")
+            self.disks[leader_id] = SimDisk(self.loop, rng, self.trace, is_shared=self.shape.is_wal_shared)
         self._run(process, self._leader_life(process, leader_id))
 
     async def _leader_life(self, process: Process, leader_id: LeaderId) -> None:

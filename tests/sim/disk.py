@@ -2,6 +2,7 @@
 
 - The page cache outlives a process (kill -9), not the machine (power loss): then any part of what was not synced may be gone,
   and of what is there, any part may be torn.
+- On a shared mount (NFS) other machines see nothing of it before the sync, and what a dead process left may arrive later.
 - Blocking work of a process runs in one piece after a delay. Power may fail between any two of its calls, and the work of
   another process on the same folder may come between them: a taker between a sync and the look at the fence.
 """
@@ -29,8 +30,11 @@ class _File:
         self.synced = bytearray(size_bytes)
         self.cached = bytearray(size_bytes)
         self.unsynced: list[tuple[int, bytes]] = []
+        """Positions and contents, in order."""
 
     def sync(self) -> None:
+        for position, content in self.unsynced:
+            self.cached[position : position + len(content)] = content
         self.unsynced.clear()
         self.synced[:] = self.cached
 
@@ -58,8 +62,10 @@ class SimSegment:
         self._disk.call()
         content = b"".join(buffers)
         assert position + len(content) <= self.size_bytes
-        self._file.cached[position : position + len(content)] = content
+        if not self._disk.is_shared:
+            self._file.cached[position : position + len(content)] = content
         self._file.unsynced.append((position, content))
+        self._disk.call_between()
 
     def sync(self) -> None:
         self._disk.call()
@@ -77,9 +83,10 @@ class SimSegment:
 class SimDisk:
     """See ``WalDisk``: one leader's folder, shared by all processes that ever are that leader."""
 
-    def __init__(self, loop: SimLoop, rng: Random, trace: Trace) -> None:
+    def __init__(self, loop: SimLoop, rng: Random, trace: Trace, *, is_shared: bool) -> None:
         self.loop = loop
         self.rng = rng
+        self.is_shared = is_shared
         self._trace = trace
         self._files: dict[str, _File] = {}
         self._fence: bytearray | None = None
@@ -108,7 +115,8 @@ class SimDisk:
         self.call()
         if name not in self._files:
             raise FileNotFoundError(name)
-        self._files[name].sync()
+        if not self.is_shared:
+            self._files[name].sync()
         return SimSegment(self, self._files[name], name)
 
     def remove(self, names: Sequence[str]) -> None:
@@ -120,7 +128,9 @@ class SimDisk:
         self.call()
         if self._fence is None:
             raise FileNotFoundError("fence")
-        return bytes(self._fence)
+        seen = bytes(self._fence)
+        self.call_between()
+        return seen
 
     def write_fence(self, position: int, mark: bytes) -> None:
         self.call()
@@ -148,9 +158,17 @@ class SimDisk:
                     self._trace.event("cut-off", f"{process.name} {type(error).__name__}")
                 self._calls_left = None
         if not power_lost:
+            if self.is_shared:
+                self.loop.later(self.rng.uniform(0, 2.0), self._arrive_late, list(self._files.values()))
             return
         for file in self._files.values():
             file.lose(self.rng)
+
+    def _arrive_late(self, files: list[_File]) -> None:
+        """What the dead process's machine still had to write."""
+        for file in files:
+            if file.unsynced and self.rng.random() < 0.7:
+                file.sync()
 
     def call(self) -> None:
         """One more call to the disk."""

@@ -56,5 +56,7 @@ class History:
     committed: list[CommittedRead] = field(default_factory=list)
     logs: dict[Part, list[Found]] = field(default_factory=dict)
     """Each partition from its first offset to its end, read when everything was healthy again."""
+    producer_ids: list[int] = field(default_factory=list)
+    """Each as it was given out."""
     oddities: list[str] = field(default_factory=list)
     """Answers that no client should ever get."""

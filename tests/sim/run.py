@@ -86,7 +86,7 @@ class Run:
             logger.removeHandler(handler)
             logger.setLevel(level)
             logger.propagate = propagate
-        self.anomalies += [*self.loop.errors, *self.cluster.failures]
+        self.anomalies[:0] = [*self.loop.errors, *self.cluster.failures]
         if self.history.logs:
             self.anomalies += check(self.history)
         return Report(
