@@ -121,9 +121,8 @@ async def read_planned(
         if at.first_offset >= fetch_offset and at.last_offset < end_offset and at.size_bytes <= left_bytes:
             records.extend(views)
             continue
-        part, is_cut_short = _cut(
-            b"".join(views), fetch_offset, end_offset, left_bytes, has_to_give and not len(records)
-        )
+        run = views[0] if len(views) == 1 else b"".join(views)
+        part, is_cut_short = _cut(run, fetch_offset, end_offset, left_bytes, has_to_give and not len(records))
         records.extend(part)
         if is_cut_short:
             break  # what follows, however small, would leave a gap
@@ -133,13 +132,15 @@ async def read_planned(
 def _wanted(
     plan: Sequence[ObjectRange], fetch_offset: int, end_offset: int, limit_bytes: int, has_to_give: bool
 ) -> list[ObjectRange]:
-    """The ranges to read: those that start within the limit."""
+    """The ranges to read: those that fit whole, so that none is read twice and the next fetch goes on where read-ahead
+    expects it; but at least one, of which a part may have to do."""
     wanted: list[ObjectRange] = []
     planned_bytes = 0
     for at in plan:
         if at.last_offset < fetch_offset:
             continue
-        if at.first_offset >= end_offset or (planned_bytes >= limit_bytes and not (has_to_give and not wanted)):
+        fits = planned_bytes + at.size_bytes <= limit_bytes if wanted else limit_bytes > 0 or has_to_give
+        if at.first_offset >= end_offset or not fits:
             break
         wanted.append(at)
         if at.first_offset >= fetch_offset:  # else some of it is passed over, nobody knows how much
@@ -148,7 +149,7 @@ def _wanted(
 
 
 def _cut(
-    run: bytes, fetch_offset: int, end_offset: int, limit_bytes: int, has_to_give: bool
+    run: Buffer, fetch_offset: int, end_offset: int, limit_bytes: int, has_to_give: bool
 ) -> tuple[list[Buffer], bool]:
     """The part of a run of batches that is to be given, as one view at most, and whether there is more that is not."""
     start = end = None
