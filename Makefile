@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help serve test lint format test-package bench bench-kafka interop setup clean
+.PHONY: help serve test sim lint format test-package bench bench-kafka interop setup clean
 .DEFAULT_GOAL := help
 
 help:            ## Show this list
@@ -22,6 +22,9 @@ serve: $(READY)  ## Serve Kafka on 127.0.0.1:9092, with ./raylog-data as the buc
 
 test: $(READY)   ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+sim: $(READY)    ## Simulate whole clusters: make sim SEEDS=2000, or one again with its trace: make sim SEED=17
+	$(BIN)/python -m tests.sim $(if $(SEED),--seed=$(SEED),--seeds=$(or $(SEEDS),200)) $(ARGS)
 
 lint: $(READY)   ## Style, types, floors
 	$(BIN)/ruff format --check .

@@ -93,6 +93,7 @@ class SimDisk:
         self._calls_left: int | None = None
         self._works: list[_Work] = []
         self._depth = 0
+        self._slow_until = 0.0
 
     # What a process's storage code calls
 
@@ -145,6 +146,17 @@ class SimDisk:
         process = this_process()
         assert process is not None
         return SimOffload(self, process)
+
+    def stir(self, seconds: float) -> None:
+        """Calls take long for a while, so that those of different processes overlap."""
+        self._slow_until = self.loop.time() + seconds
+
+    def delay_s(self) -> float:
+        """How long a process's work waits for the disk."""
+        rng = self.rng
+        if self.loop.time() < self._slow_until:
+            return rng.uniform(0, 0.03)
+        return rng.uniform(*_WORK_S) + (rng.uniform(0, _WORK_S_SELDOM) if rng.random() < 0.01 else 0.0)
 
     def cut_off(self, process: Process, *, power_lost: bool) -> None:
         """The process ends, maybe in the middle of its work on this disk; its machine with it, or not."""
@@ -236,12 +248,11 @@ class SimOffload:
         self._process = process
 
     def __call__(self, work: Callable[[], Any], /) -> "asyncio.Future[Any]":
-        loop, rng = self._disk.loop, self._disk.rng
+        loop = self._disk.loop
         done: asyncio.Future[Any] = loop.create_future()
         item = _Work(self._disk, self._process, work, done)
         self._disk.enter(item)
-        delay_s = rng.uniform(*_WORK_S) + (rng.uniform(0, _WORK_S_SELDOM) if rng.random() < 0.01 else 0.0)
-        loop.call_later(delay_s, item.run)
+        loop.call_later(self._disk.delay_s(), item.run)
         return done
 
     def close(self) -> None:

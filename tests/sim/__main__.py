@@ -1,0 +1,52 @@
+"""``python -m tests.sim``: run many seeds, or one again with its trace. What ``make sim`` calls."""
+
+import argparse
+import sys
+import time
+
+from tests.sim.run import Report, simulate
+
+_REPORTED = 5
+
+
+def main() -> int:
+    """The exit status: 1 when a seed found an anomaly."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sim", description="Simulate whole clusters, a seed each.")
+    parser.add_argument("--seeds", type=int, default=200, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first one")
+    parser.add_argument(
+        "--seed", action="append", help="run this one alone, and print its whole trace; may be repeated"
+    )
+    parser.add_argument("--digest", action="store_true", help="print each run's digest instead of its trace")
+    options = parser.parse_args()
+    if options.seed:
+        return sum(_show(simulate(seed), digest=options.digest) for seed in options.seed)
+    return _run_all(range(options.first, options.first + options.seeds))
+
+
+def _show(report: Report, *, digest: bool) -> int:
+    print(f"{report.seed} {report.digest}" if digest else report.text(lines=len(report.trace.lines)))
+    return int(bool(report.anomalies))
+
+
+def _run_all(seeds: range) -> int:
+    began = time.monotonic()
+    virtual_s = 0.0
+    failed: list[str] = []
+    for number in seeds:
+        report = simulate(str(number))
+        virtual_s += report.seconds
+        if report.anomalies:
+            failed.append(report.seed)
+            print(report.text() if len(failed) == 1 else f"seed {number}: {report.anomalies[0]}", flush=True)
+            if len(failed) == _REPORTED:
+                break
+    spent = time.monotonic() - began
+    print(f"{number - seeds.start + 1} seeds, {virtual_s:.0f} s of virtual time in {spent:.0f} s: {len(failed)} failed")
+    if failed:
+        print(f"Again: make sim SEED={failed[0]}")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

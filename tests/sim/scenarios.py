@@ -1,0 +1,55 @@
+"""Directed trouble, for what random trouble meets too seldom. Each is a ``trouble`` of a run whose shape goes with it."""
+
+import asyncio
+from typing import Any
+
+from tests.sim.cluster import Shape, limits
+from tests.sim.control import ControllerClient
+from tests.sim.loop import Process
+from tests.sim.run import Run
+
+_IDS = 10
+
+LIVE_TAKEOVERS_SHAPE = Shape(gateways=1, leaders_per_class=1, wal_classes=("file",), is_wal_shared=True)
+SLEEPING_CONTROLLER_SHAPE = Shape(gateways=1, leaders_per_class=1, limits=limits(checkpoint_slots=1, trim_grace_s=1.5))
+
+
+async def live_takeovers(run: Run) -> None:
+    """Successors come up beside leaders that are in the middle of their commits: the taker's look at the WAL and the
+    writer's look at the fence meet in every order."""
+    cluster = run.cluster
+    for _ in range(25):
+        await asyncio.sleep(run.rng.uniform(0.2, 0.7))
+        for leader_id in sorted(cluster.leaders):
+            cluster.usurp(leader_id)
+            cluster.disks[leader_id].stir(0.15)
+
+
+async def sleeping_controller(run: Run) -> None:
+    """A controller sleeps, with a call under way, until its log has been taken over and trimmed past its next slot. When it
+    wakes, that slot is free again; it must not give out what its successor gave out meanwhile."""
+    cluster = run.cluster
+    sleeper = cluster.controller
+    assert sleeper is not None
+    cluster.pause(sleeper, 8.0)
+    asker = Process(cluster.loop, "asker", "clients")
+    asker.run(_ask_for_ids(run))
+    await asyncio.sleep(0.2)
+    cluster.usurp_controller()
+    for _ in range(12):
+        await asyncio.sleep(0.6)
+        await asker.run(_ask_for_ids(run))
+    await asyncio.sleep(3.0)
+
+
+async def _ask_for_ids(run: Run) -> None:
+    client: Any = ControllerClient(run.cluster.seat)
+    first = await client.allocate_producer_ids(_IDS)
+    run.trace.event("ids", f"{first} to {first + _IDS - 1}")
+    run.history.producer_ids += range(first, first + _IDS)
+
+
+SCENARIOS = {
+    "live_takeovers": (LIVE_TAKEOVERS_SHAPE, live_takeovers),
+    "sleeping_controller": (SLEEPING_CONTROLLER_SHAPE, sleeping_controller),
+}
