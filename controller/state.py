@@ -97,7 +97,13 @@ class MetadataState:
         """What the leader must lead."""
         led = ((partition, self.topics[partition.topic_id]) for partition in self._led.get(leader_id, ()))
         return tuple(
-            Assignment(partition=partition, topic_name=topic.name, configs=topic.configs) for partition, topic in led
+            Assignment(
+                partition=partition,
+                topic_name=topic.name,
+                configs=topic.configs,
+                adopted=topic.partitions[partition.partition].epoch_base is not None,
+            )
+            for partition, topic in led
         )
 
     def leads(self, leader_id: LeaderId, partition: TopicPartition) -> bool:

@@ -1,6 +1,7 @@
 """What this leader is to lead, as the controller says: registered once, followed by long poll for ever.
 
 - A partition is adopted by an event in the leader's own log. It serves, and is reported, once that is durable.
+- One that the controller knows to be adopted and the log does not was lost with the bucket's objects: CorruptError.
 - A partition that is no longer assigned stops serving at once, and is released by an event that says where it ended.
 - Serving does not depend on the controller: while it is away, everything goes on as it last was.
 """
@@ -14,7 +15,7 @@ from raylog.leader.recovery import backoff
 from raylog.leader.write_buffer import WriteBuffer
 from raylog.model.admin import Adopted, Assignment, ControllerClient, LeaderAssignments
 from raylog.model.clock import Clock, Random
-from raylog.model.errors import RetryError
+from raylog.model.errors import CorruptError, RetryError
 from raylog.model.limits import LeaderLimits
 from raylog.model.logs import RoleLogger, fields
 from raylog.model.routing import LeaderEndpoint
@@ -99,7 +100,14 @@ class AssignmentFollower:
         await self._adopt([a for a in assignments.partitions if a.partition not in self._partitions])
 
     async def _adopt(self, assigned: list[Assignment]) -> None:
-        """A new partition's first leader epoch is 0."""
+        """A new partition's first leader epoch is 0. Raises CorruptError for one that this log has adopted before, as it seems:
+        to begin it again at offset 0 would hide what was acknowledged."""
+        lost = [a for a in assigned if a.adopted]
+        if lost:
+            raise CorruptError(
+                f"The log of leader {self._endpoint.leader_id} does not know partition {lost[0].partition.partition} of topic "
+                f"'{lost[0].topic_name}', which it has adopted: objects are missing in the bucket. Restore them."
+            )
         base = -self._endpoint.log_epoch
         await self._write(
             Adopt(partition=a.partition, epoch_base=base, topic_name=a.topic_name, configs=dict(a.configs))

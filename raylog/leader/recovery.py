@@ -106,7 +106,9 @@ async def _read_wal(wal: Wal, state: LogState, clock: Clock) -> list[tuple[Topic
     async for entry in wal.recover():
         led = state.partitions.get(entry.partition)
         if led is None:
-            continue  # released or deleted after the entry was written
+            # Released or deleted after the entry was written. Had the bucket lost the adoption instead, the leader ends when it
+            # registers (``assignments``), before a flush of others' entries lets the WAL go.
+            continue
         records = entry.parts[0] if len(entry.parts) == 1 else b"".join(entry.parts)
         batches = led.core.replay_batches(records, list(headers(records)), now_ms=now_ms)
         if batches:

@@ -74,6 +74,8 @@ class Assignment:
     topic_name: str
     configs: dict[str, str]
     """The topic's own settings (overrides only)."""
+    adopted: bool = False
+    """The leader has reported its adoption: its log must know the partition, and may not begin it anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -222,6 +222,9 @@ async def test_a_leader_learns_of_creation_settings_and_deletion_by_its_assignme
     assert len(orders) == 2
     await controller.report_adopted(1, 1, [Adopted(partition=a.partition, epoch_base=-1) for a in orders])
     await creation
+    # From now on a log that does not know them has lost them.
+    again = await controller.register_leader(leader_endpoint(1))
+    assert {a.topic_name: a.adopted for a in again.partitions} == {GROUPS: False, "orders": True}
     await controller.alter_configs([topic_alteration("orders", change("retention.ms", "77"))])
     assignments = await controller.watch_assignments(1, 1, assignments.version)
     assert [a.configs for a in assignments.partitions if a.topic_name == "orders"] == [{"retention.ms": "77"}] * 2

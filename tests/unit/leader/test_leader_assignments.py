@@ -1,10 +1,14 @@
 """What a leader does with what the controller says, and without it."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import pytest
 from kio.schema.errors import ErrorCode
+
+from raylog.model.errors import CorruptError
 
 
 async def produce(client: Any, kit: Any, number: int = 0, topic: str = "events", value: bytes = b"v") -> Any:
@@ -55,6 +59,15 @@ async def test_released_partition_is_gone_for_good_and_its_successor_by_name_sta
     leader = await cluster.start()
     assert [hosted.partition for hosted in leader._parts.context.partitions] == [reborn.partition]
     assert (await produce(await cluster.client(), kit)).base_offset == 2
+
+
+async def test_log_that_lost_an_adopted_partition_ends_its_leader_instead_of_beginning_it_anew(
+    cluster: Any, kit: Any
+) -> None:
+    await cluster.controller.assign(replace(kit.assignment(0), adopted=True))
+    with pytest.raises(CorruptError, match="does not know partition 0 of topic 'events'"):
+        await cluster.start()
+    assert not cluster.leaders[-1]._parts.context.partitions
 
 
 async def test_settings_take_effect_when_they_change(cluster: Any, kit: Any) -> None:
