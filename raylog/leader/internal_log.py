@@ -10,7 +10,7 @@ from raylog.leader.log_start import LogStarts
 from raylog.model.buffers import Buffer
 from raylog.model.errors import InvalidError, RaylogError, StaleRouteError
 from raylog.model.ids import TopicPartition
-from raylog.partition.outcomes import OffsetRejected, Rejected
+from raylog.partition.outcomes import Rejected
 from raylog.protocol.batch import headers
 
 
@@ -54,9 +54,10 @@ class LeaderInternalLog:
         return core.log_start_offset, core.high_watermark
 
     async def delete_records_internal(self, partition: TopicPartition, before_offset: int) -> None:
-        moved = await self._log_starts.move(self._hosted(partition), before_offset)
-        if isinstance(moved, OffsetRejected):
-            raise InvalidError(moved.message)
+        hosted = self._hosted(partition)
+        if not 0 <= before_offset <= hosted.core.high_watermark:
+            raise InvalidError(f"Offset {before_offset} of '{hosted.topic_name}' is not there to be deleted up to.")
+        await self._log_starts.advance(hosted, before_offset)
 
     def stop(self, error: RaylogError) -> None:
         """The leader serves no more; ``error`` is what callers get from now on."""

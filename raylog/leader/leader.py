@@ -28,6 +28,7 @@ from raylog.leader.metrics import LeaderMetrics
 from raylog.leader.produce_answers import ProduceAnswers
 from raylog.leader.recovery import Recovered, recover
 from raylog.leader.registry import served_apis
+from raylog.leader.retention import Retention
 from raylog.leader.settling import Settling
 from raylog.leader.tail_cache import TailCache
 from raylog.leader.write_buffer import WriteBuffer
@@ -115,6 +116,7 @@ class Leader:
         self._own(context.coordinators.run())
         self._own(parts.checkpoints.run())
         self._own(parts.housekeeping.run())
+        self._own(parts.retention.run())
         registered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._own(self._follow_assignments(parts, endpoint, registered))
         await asyncio.wait((registered, self.closed), return_when=asyncio.FIRST_COMPLETED)
@@ -202,19 +204,20 @@ class Leader:
             rng=self._rng,
             limits=context.limits,
             logger=self._log,
-            on_broker_configs=self._configure_coordinators,
+            on_broker_configs=self._configure,
             on_released=context.fetcher.failed,
         )
         version = await follower.register()
         registered.set_result(None)
         await follower.run(version)
 
-    def _configure_coordinators(self, broker_configs: Mapping[str, str]) -> None:
+    def _configure(self, broker_configs: Mapping[str, str]) -> None:
         assert self._parts is not None
         try:
             self._parts.context.coordinators.configure(broker_configs)
+            self._parts.retention.configure(broker_configs)
         except InvalidError as error:
-            self._log.error("the broker's group settings are not understood", extra=fields(error=error))
+            self._log.error("the broker's settings are not understood", extra=fields(error=error))
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a part of the leader's life; what ends it with an error ends the leader."""
@@ -312,6 +315,7 @@ class Leader:
             settling=settling,
             checkpoints=checkpoints,
             housekeeping=housekeeping,
+            retention=Retention(partitions=partitions, log_starts=log_starts, clock=clock, logger=self._log),
             context=context,
             listener=Listener(context, served_apis()),
         )
@@ -339,6 +343,7 @@ class _Parts:
     settling: Settling
     checkpoints: Checkpoints
     housekeeping: Housekeeping
+    retention: Retention
     context: LeaderContext
     listener: Listener
 

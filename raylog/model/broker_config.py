@@ -75,8 +75,8 @@ _STORED, _NONE = Effect.STORED, Effect.MEANINGLESS
 _SYNCED = "a record is always synced before it is acknowledged."
 _NO_SEGMENT_FILES = "there are no segment files."
 _TIMES_IN_OTHER_UNITS = (
-    _key("log.retention.minutes", _I, None, "log.retention.ms in minutes, when that is not set.", _STORED),
-    _key("log.retention.hours", _I, 168, "log.retention.ms in hours, when neither that nor minutes are set.", _STORED),
+    _key("log.retention.minutes", _I, None, "log.retention.ms in minutes, when that is not set."),
+    _key("log.retention.hours", _I, 168, "log.retention.ms in hours, when neither that nor minutes are set."),
     _key("log.roll.hours", _I, 168, _NO_SEGMENT_FILES, _NONE, at_least(1)),
     _key("log.roll.jitter.hours", _I, 0, _NO_SEGMENT_FILES, _NONE, at_least(0)),
     _key("log.flush.scheduler.interval.ms", _L, 2**63 - 1, _SYNCED, _NONE),
@@ -104,6 +104,8 @@ BROKER_CONFIGS: Final = table(
     _key("group.max.size", _I, 2**31 - 1, "The most members of a group.", check=at_least(1)),
     _key("group.coordinator.rebalance.protocols", _LIST, "classic", "The group protocols that are served.",
          dynamic=False),
+    _key("log.retention.check.interval.ms", _L, 300_000, "How often a leader looks for records past their retention.",
+         check=at_least(1)),
     _key("producer.id.expiration.ms", _I, 86_400_000, "How long an idle producer's state is kept.", check=at_least(1)),
     _key("transactional.id.expiration.ms", _I, 604_800_000, _NO_TRANSACTIONS, _STORED, at_least(1)),
     _key("transaction.max.timeout.ms", _I, 900_000, _NO_TRANSACTIONS, _STORED, at_least(1)),

@@ -84,7 +84,7 @@ _NO_TIERS = "all data is in the bucket from the start; there is no second tier."
 TOPIC_CONFIGS: Final = table(
     _key("cleanup.policy", _LIST, "delete",
          "What may become of old records: 'delete' by age and size, 'compact' to the last record of each key. A record "
-         "without a key is refused on a compacted topic, and DeleteRecords needs 'delete'; nothing is removed by itself yet.",
+         "without a key is refused on a compacted topic, DeleteRecords needs 'delete', and 'compact' does not act by itself yet.",
          check=one_of("compact", "delete"), synonyms=("log.cleanup.policy",)),
     _key("compression.gzip.level", _I, -1, _NO_RECOMPRESSION, _NONE, _gzip_level, ("compression.gzip.level",)),
     _key("compression.lz4.level", _I, 9, _NO_RECOMPRESSION, _NONE, between(1, 17), ("compression.lz4.level",)),
@@ -131,10 +131,10 @@ TOPIC_CONFIGS: Final = table(
     _key("remote.log.copy.disable", _B, "false", _NO_TIERS, _NONE),
     _key("remote.log.delete.on.disable", _B, "false", _NO_TIERS, _NONE),
     _key("remote.storage.enable", _B, "false", _NO_TIERS, _NONE),
-    _key("retention.bytes", _L, -1, "Above this size of a partition its oldest records go; -1 is no limit.", _STORED,
+    _key("retention.bytes", _L, -1, "Above this size of a partition its oldest records go; -1 is no limit.",
          synonyms=("log.retention.bytes",)),
-    _key("retention.ms", _L, 7 * _DAY_MS, "Records older than this go; -1 is for ever.", _STORED, at_least(-1),
-         ("log.retention.ms", "log.retention.minutes", "log.retention.hours")),
+    _key("retention.ms", _L, 7 * _DAY_MS, "Records older than this go; -1 is for ever.", check=at_least(-1),
+         synonyms=("log.retention.ms", "log.retention.minutes", "log.retention.hours")),
     _key("segment.bytes", _I, 1 << 30, _NO_SEGMENT_FILES, _NONE, at_least(1 << 20), ("log.segment.bytes",)),
     _key("segment.index.bytes", _I, 10 << 20, _NO_SEGMENT_FILES, _NONE, at_least(4), ("log.index.size.max.bytes",)),
     _key("segment.jitter.ms", _L, 0, _NO_SEGMENT_FILES, _NONE, at_least(0),

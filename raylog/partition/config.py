@@ -19,7 +19,11 @@ class PartitionConfig:
     compacted: bool = False
     """``cleanup.policy`` has ``compact``: every record needs a key."""
     deletable: bool = True
-    """``cleanup.policy`` has ``delete``: DeleteRecords is allowed."""
+    """``cleanup.policy`` has ``delete``: DeleteRecords is allowed, and retention takes old records."""
+    retention_ms: int = 604_800_000
+    """``retention.ms``; -1: for ever."""
+    retention_bytes: int = -1
+    """``retention.bytes``; -1: no limit."""
     producer_id_expiration_ms: int = 86_400_000
     """``producer.id.expiration.ms``, a broker setting: an idle producer is forgotten after this."""
     producers_max: int = 100_000
@@ -40,5 +44,7 @@ def partition_config(topic: TopicConfig, *, producer_id_expiration_ms: int) -> P
         timestamp_after_max_ms=topic.message_timestamp_after_max_ms,
         compacted=topic.compacted,
         deletable=topic.deletable,
+        retention_ms=topic.retention_ms,
+        retention_bytes=topic.retention_bytes,
         producer_id_expiration_ms=producer_id_expiration_ms,
     )

@@ -43,6 +43,7 @@ from raylog.partition.outcomes import (
 )
 from raylog.partition.producer_state import ProducerBatch, ProducerStates
 from raylog.partition.record_checks import check_batch, check_records
+from raylog.partition.retention import retained_from
 from raylog.partition.tail import Tail
 from raylog.partition.transactions import Transactions
 from raylog.protocol.batch import BatchHeader, patched, with_append_time
@@ -333,6 +334,24 @@ class Partition:
                 ErrorCode.offset_out_of_range, f"Offset {offset} is not within 0 to {self._high_watermark}."
             )
         return max(offset, self.log_start_offset)
+
+    def retention_start(self, now_ms: int) -> int:
+        """The log start offset that the topic's retention asks for; nothing changes yet, as with ``delete_records``.
+
+        Never above the last stable offset, and only over what is in durable slots.
+        """
+        config = self.config
+        if not config.deletable:
+            return self.log_start_offset
+        return retained_from(
+            self.index,
+            log_start_offset=self.log_start_offset,
+            end_offset=self.last_stable_offset,
+            size_bytes=self.index.size_bytes,
+            now_ms=now_ms,
+            retention_ms=config.retention_ms,
+            retention_bytes=config.retention_bytes,
+        )
 
     def log_start_durable(self, offset: int) -> list[IndexEntry]:
         """The LogStart event is durable. Returns the index rows that nothing needs any more."""
