@@ -54,14 +54,19 @@ class AssignmentFollower:
         self._unreported: list[HostedPartition] = []
         """Adopted, and not yet said so."""
 
-    async def register(self) -> int:
+    async def register(self, version: int = -1) -> int:
         """Tell the controller where this leader is and do what it says; returns the version of that.
 
-        Waits while the controller is away. Raises FencedError when a later open of this leader is registered.
+        Waits while the controller is away, or knows less than ``version``: a predecessor that has not noticed its fence, by which
+        nothing may be released. Raises FencedError when a later open of this leader is registered.
         """
         for pause in backoff(self._rng, self._limits.register_backoff_s_max):
             try:
                 assignments = await self._controller.register_leader(self._endpoint)
+                if assignments.version < version:
+                    raise RetryError(
+                        f"The controller that answers is at version {assignments.version}, below {version}."
+                    )
                 await self._follow(assignments)
                 self._unreported = [hosted for hosted in self._partitions if hosted.is_serving]
                 await self._report()
@@ -86,7 +91,7 @@ class AssignmentFollower:
                 self._logger.warning("the controller is away, the leader goes on", extra=fields(error=error))
                 await self._clock.sleep(self._limits.register_backoff_s_max * self._rng.random())
                 # The one that comes back may not have heard of this leader.
-                version = await self.register()
+                version = await self.register(version)
 
     async def _follow(self, assignments: LeaderAssignments) -> None:
         """Bring what is led in line with what is assigned."""

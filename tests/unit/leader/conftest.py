@@ -75,6 +75,9 @@ class FakeController:
         self.registered: list[LeaderEndpoint] = []
         self.adopted: dict[TopicPartition, int] = {}
         self.is_away = False
+        self.stale_answers: list[LeaderAssignments] = []
+        """Given to those that register, before what is so."""
+        self._lost_watchers = 0
         self._changed = asyncio.Condition()
 
     async def assign(self, *partitions: Assignment, broker_configs: dict[str, str] | None = None) -> None:
@@ -82,6 +85,12 @@ class FakeController:
             self.assignments = LeaderAssignments(
                 version=self.assignments.version + 1, partitions=partitions, broker_configs=broker_configs or {}
             )
+            self._changed.notify_all()
+
+    async def lose_watchers(self) -> None:
+        """End the polls under way, as a controller that restarts does."""
+        async with self._changed:
+            self._lost_watchers += 1
             self._changed.notify_all()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
@@ -93,12 +102,17 @@ class FakeController:
             raise RetryError("The controller is away.")
         if self.registered and self.registered[-1].log_epoch > endpoint.log_epoch:
             raise FencedError("A later open is registered.")
-        self.registered.append(endpoint)
-        return self.assignments
+        async with self._changed:
+            self.registered.append(endpoint)
+            self._changed.notify_all()
+        return self.stale_answers.pop(0) if self.stale_answers else self.assignments
 
     async def watch_assignments(self, leader_id: LeaderId, log_epoch: LogEpoch, version: int) -> LeaderAssignments:
         async with self._changed:
-            await self._changed.wait_for(lambda: self.assignments.version > version)
+            lost = self._lost_watchers
+            await self._changed.wait_for(lambda: self.assignments.version > version or self._lost_watchers > lost)
+            if self._lost_watchers > lost:
+                raise RetryError("The controller has gone away.")
             return self.assignments
 
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None:

@@ -128,3 +128,19 @@ async def test_checkpoint_at_the_slot_of_an_adoption_or_release_has_it(cluster: 
         led = {hosted.partition.partition for hosted in leader._parts.context.partitions}
         assert led == {number - 1, number}
     assert await cluster.has_checkpoint()
+
+
+async def test_controller_that_was_replaced_and_does_not_know_it_takes_no_partition_away(
+    cluster: Any, kit: Any
+) -> None:
+    controller = cluster.controller
+    stale = controller.assignments
+    await controller.assign(kit.assignment(0))
+    await cluster.start(leader_limits={"register_backoff_s_max": 0.001})
+    client = await cluster.client()
+    assert (await produce(client, kit)).base_offset == 0
+    controller.stale_answers = [stale, stale]
+    await controller.lose_watchers()
+    await controller.until(lambda: len(controller.registered) == 4)
+    assert not controller.stale_answers
+    assert (await produce(client, kit)).base_offset == 1
