@@ -8,7 +8,6 @@ import random
 import time
 from typing import Protocol
 
-
 Random = random.Random
 """The type of an injected generator, importable without the banned module."""
 
