@@ -17,6 +17,7 @@ def check(history: History) -> list[str]:
     return [
         *history.oddities,
         *_producer_ids(history),
+        *_deletions(history),
         *_log_shape(history),
         *_lost_and_moved(history),
         *_duplicates_and_strangers(history),
@@ -32,9 +33,21 @@ def _producer_ids(history: History) -> Iterator[str]:
             yield f"producer id {producer_id} was given out {count} times"
 
 
+def _deletions(history: History) -> Iterator[str]:
+    """A log starts where an acknowledged deletion put it, or higher, where another was asked to; never elsewhere."""
+    for part in history.logs:
+        start = history.starts.get(part, 0)
+        asked = [deletion for deletion in history.deletions if deletion.part == part]
+        acknowledged = max((deletion.before_offset for deletion in asked if deletion.is_acknowledged), default=0)
+        if start < acknowledged:
+            yield f"deletion undone: {part} starts at {start}, though all below {acknowledged} was deleted"
+        if start not in (0, *(deletion.before_offset for deletion in asked)):
+            yield f"lost writes: {part} starts at {start}, where nobody asked it to"
+
+
 def _log_shape(history: History) -> Iterator[str]:
     for part, log in history.logs.items():
-        for expected, found in enumerate(log):
+        for expected, found in enumerate(log, history.starts.get(part, 0)):
             if found.offset != expected:
                 yield f"gap: {part} goes from offset {expected - 1} to {found.offset}"
                 break
@@ -48,7 +61,8 @@ def _lost_and_moved(history: History) -> Iterator[str]:
         (part, found.value): found.offset for part, log in history.logs.items() for found in log
     }
     for batch in history.batches:
-        if not batch.is_acknowledged:
+        start = history.starts.get(batch.part, 0)
+        if not batch.is_acknowledged or (start and batch.base_offset < start):
             continue
         for delta, value in enumerate(batch.values):
             place = places.get((batch.part, value))
@@ -79,8 +93,10 @@ def _producer_order(history: History) -> Iterator[str]:
     for (producer, part), values in sent.items():
         known = set(values)
         in_log = [found.value for found in history.logs.get(part, ()) if found.value in known]
-        if in_log != values[: len(in_log)]:
-            yield f"order: {producer} sent {part} {_first_difference(values, in_log)}"
+        # What comes before the first that is there may have been deleted, from the front.
+        first = values.index(in_log[0]) if in_log and history.starts.get(part, 0) else 0
+        if in_log != values[first : first + len(in_log)]:
+            yield f"order: {producer} sent {part} {_first_difference(values[first:], in_log)}"
 
 
 def _first_difference(sent: list[str], in_log: list[str]) -> str:
@@ -96,15 +112,18 @@ def _polls(history: History) -> Iterator[str]:
         key = (poll.session, poll.part)
         expected = next_offset.get(key, poll.position)
         log = history.logs.get(poll.part, [])
+        start = history.starts.get(poll.part, 0)
         for found in poll.found:
             if found.offset < expected:
                 yield f"non-monotonic poll: {poll.session} got {poll.part}@{found.offset} after @{expected - 1}"
             elif found.offset > expected:
                 yield f"skipped poll: {poll.session} got {poll.part}@{found.offset} where @{expected} was next"
             expected = found.offset + 1
-            if found.offset >= len(log):
-                yield f"unseen write: {poll.session} saw {found.value} at {poll.part}@{found.offset}, the log ends at {len(log)}"
-            elif (there := log[found.offset]).value != found.value:
+            if found.offset < start:
+                continue
+            if found.offset >= start + len(log):
+                yield f"unseen write: {poll.session} saw {found.value} at {poll.part}@{found.offset}, which is not there"
+            elif (there := log[found.offset - start]).value != found.value:
                 yield f"two values: {poll.part}@{found.offset} was {found.value} to {poll.session}, and is {there.value}"
             elif there.leader_epoch != found.leader_epoch:
                 yield f"two epochs: {poll.part}@{found.offset} had {found.leader_epoch}, and has {there.leader_epoch}"

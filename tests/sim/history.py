@@ -48,14 +48,26 @@ class CommittedRead:
     asked_at: float
 
 
+@dataclass(slots=True, kw_only=True)
+class Deletion:
+    """Records below an offset, asked to be deleted."""
+
+    part: Part
+    before_offset: int
+    is_acknowledged: bool = False
+
+
 @dataclass(slots=True)
 class History:
     batches: list[Batch] = field(default_factory=list)
     polls: list[Poll] = field(default_factory=list)
     commits: list[Commit] = field(default_factory=list)
     committed: list[CommittedRead] = field(default_factory=list)
+    deletions: list[Deletion] = field(default_factory=list)
+    starts: dict[Part, int] = field(default_factory=dict)
+    """Each partition's first offset in the end; 0 where nothing is said."""
     logs: dict[Part, list[Found]] = field(default_factory=dict)
-    """Each partition from its first offset to its end, read when everything was healthy again."""
+    """Each partition from its start to its end, read when everything was healthy again."""
     producer_ids: list[int] = field(default_factory=list)
     """Each as it was given out."""
     oddities: list[str] = field(default_factory=list)

@@ -15,7 +15,8 @@ from raylog.protocol.wire import decode_response, encode_request, ms, response_c
 
 PRODUCE, FETCH, LIST_OFFSETS, OFFSET_COMMIT, OFFSET_FETCH = 0, 1, 2, 8, 9
 JOIN_GROUP, HEARTBEAT, LEAVE_GROUP, SYNC_GROUP = 11, 12, 13, 14
-CREATE_TOPICS, INIT_PRODUCER_ID = 19, 22
+CREATE_TOPICS, DELETE_RECORDS, INIT_PRODUCER_ID = 19, 21, 22
+EARLIEST, LATEST = -2, -1
 VERSIONS = {
     PRODUCE: 11,
     FETCH: 12,
@@ -27,6 +28,7 @@ VERSIONS = {
     LEAVE_GROUP: 5,
     SYNC_GROUP: 5,
     CREATE_TOPICS: 7,
+    DELETE_RECORDS: 2,
     INIT_PRODUCER_ID: 4,
 }
 _REQUEST_S_MAX = 4.0
@@ -194,13 +196,22 @@ def _batch(content: bytes, header: BatchHeader) -> list[Found]:
     ]
 
 
-async def log_end(client: Client, part: Part) -> tuple[ErrorCode, int]:
-    """The high watermark by ListOffsets. Raises Gone."""
-    asked = part_of(LIST_OFFSETS, "ListOffsetsPartition", partition_index=part.index, timestamp=-1)
+async def list_offset(client: Client, part: Part, which: int) -> tuple[ErrorCode, int]:
+    """The log's start (EARLIEST) or high watermark (LATEST). Raises Gone."""
+    asked = part_of(LIST_OFFSETS, "ListOffsetsPartition", partition_index=part.index, timestamp=which)
     topic = part_of(LIST_OFFSETS, "ListOffsetsTopic", name=part.topic, partitions=(asked,))
     response = await client.ask(LIST_OFFSETS, "ListOffsets", replica_id=-1, isolation_level=0, topics=(topic,))
     answered = response.topics[0].partitions[0]
     return answered.error_code, answered.offset
+
+
+async def delete_records(client: Client, part: Part, before_offset: int) -> tuple[ErrorCode, int]:
+    """Error and new log start. Raises Gone."""
+    asked = part_of(DELETE_RECORDS, "DeleteRecordsPartition", partition_index=part.index, offset=before_offset)
+    topic = part_of(DELETE_RECORDS, "DeleteRecordsTopic", name=part.topic, partitions=(asked,))
+    response = await client.ask(DELETE_RECORDS, "DeleteRecords", topics=(topic,), timeout=ms(3_000))
+    answered = response.topics[0].partitions[0]
+    return answered.error_code, answered.low_watermark
 
 
 async def create_topic(client: Client, name: str, partitions: int, wal: str) -> ErrorCode:

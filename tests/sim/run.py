@@ -11,12 +11,13 @@ from kio.schema.errors import ErrorCode
 
 from tests.sim import kafka
 from tests.sim.checker import check
-from tests.sim.clients import NOT_NOW, Consumer, Member, Producer, World, committed_offsets
+from tests.sim.clients import NOT_NOW, Consumer, Deleter, Producer, World
 from tests.sim.clock import SimClock
 from tests.sim.cluster import Shape, SimCluster
 from tests.sim.history import History
 from tests.sim.kafka import Client, Found, Gone, Part
 from tests.sim.loop import Deadlock, Process, SimLoop, forgotten
+from tests.sim.members import Member, committed_offsets
 from tests.sim.nemesis import Nemesis
 from tests.sim.trace import Trace
 
@@ -128,6 +129,8 @@ class Run:
         ]
         clients += [Consumer(world, self.client(f"c{i}")) for i in range(1)]
         clients += [Member(world, self.client(f"m{i}"), "group") for i in range(2)]
+        if rng.random() < 0.5:
+            clients.append(Deleter(world, self.client("d0")))
         return clients
 
     async def _create_topics(self) -> None:
@@ -159,12 +162,13 @@ class Run:
         """Wait until every partition can be asked for its end."""
         client = self.client("first")
         for part in self.world.parts:
-            while await self._end_of(client, part) is None:
+            while await self._offset(client, part, kafka.LATEST) is None:
                 await client.rest(0.2)
 
-    async def _end_of(self, client: Client, part: Part) -> int | None:
+    async def _offset(self, client: Client, part: Part, which: int) -> int | None:
+        """The log's start or end; None when nobody can say now."""
         try:
-            error, offset = await kafka.log_end(client, part)
+            error, offset = await kafka.list_offset(client, part, which)
         except Gone:
             client.hang_up()
             return None
@@ -185,11 +189,14 @@ class Run:
             await reader.rest(0.3)
 
     async def _log(self, reader: Client, part: Part) -> list[Found]:
-        while (end := await self._end_of(reader, part)) is None:
+        while (end := await self._offset(reader, part, kafka.LATEST)) is None:
             await reader.rest(0.3)
+        while (start := await self._offset(reader, part, kafka.EARLIEST)) is None:
+            await reader.rest(0.3)
+        self.history.starts[part] = start
         log: list[Found] = []
-        while len(log) == 0 or log[-1].offset + 1 < end:
-            position = log[-1].offset + 1 if log else 0
+        while start + len(log) < end:
+            position = log[-1].offset + 1 if log else start
             try:
                 error, _, records = (await kafka.fetch(reader, {part: position}))[part]
             except Gone:

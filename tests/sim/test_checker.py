@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.sim.checker import check
-from tests.sim.history import Batch, Commit, CommittedRead, History, Poll
+from tests.sim.history import Batch, Commit, CommittedRead, Deletion, History, Poll
 from tests.sim.kafka import Found, Part
 
 PART = Part("orders", 0)
@@ -87,6 +87,15 @@ def _commit_invented(history: History) -> None:
     history.committed[0].offset = 7
 
 
+def _deletion_undone(history: History) -> None:
+    history.deletions.append(Deletion(part=PART, before_offset=1, is_acknowledged=True))
+
+
+def _deleted_by_nobody(history: History) -> None:
+    history.starts[PART] = 1
+    del history.logs[PART][0]
+
+
 def _id_twice(history: History) -> None:
     history.producer_ids.append(2)
 
@@ -115,6 +124,8 @@ def test_a_sound_history_passes() -> None:
         (_read_unwritten, "unseen write"),
         (_commit_lost, "committed offset goes back"),
         (_commit_invented, "stranger"),
+        (_deletion_undone, "deletion undone"),
+        (_deleted_by_nobody, "lost writes"),
         (_id_twice, "was given out 2 times"),
     ],
 )
@@ -130,4 +141,12 @@ def test_what_is_not_acknowledged_may_be_there_or_not() -> None:
     assert check(history) == []
     history.logs[PART].pop()
     history.polls.pop()
+    assert check(history) == []
+
+
+def test_what_was_deleted_is_not_missed() -> None:
+    history = sound()
+    history.deletions.append(Deletion(part=PART, before_offset=1, is_acknowledged=True))
+    history.starts[PART] = 1
+    del history.logs[PART][0]
     assert check(history) == []
