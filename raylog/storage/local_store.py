@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from raylog.model.buffers import Buffer
 from raylog.model.errors import AlreadyExistsError, InvalidError, NotFoundError, RetryError
-from raylog.storage.local_files import TempFolder, make_durable_folder, read_range, sync_folder, write_all
+from raylog.storage.local_files import TempFolder, make_durable_folder, read_range, sync_folder, write_durably
 from raylog.storage.object_key import check_key, is_key
 from raylog.storage.object_store import ObjectMeta, Priority
 
@@ -137,8 +137,7 @@ class LocalStore:
         fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
             try:
-                write_all(fd, body)
-                os.fdatasync(fd)
+                write_durably(fd, body)
             finally:
                 os.close(fd)
             try:
