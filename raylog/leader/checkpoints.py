@@ -45,6 +45,7 @@ class Checkpoints:
         """Never less than what a replay reads of as many bytes as the checkpoint has: a large state is written rarely."""
         self._bytes = 0
         self._settled_slot = log.open_slot
+        self._written_at_s = clock.monotonic()
         self._due = asyncio.Event()
         self._wake_if_due()
 
@@ -55,12 +56,18 @@ class Checkpoints:
         self._bytes += size_bytes
         self._wake_if_due()
 
+    def look(self) -> None:
+        """To be called now and then: a checkpoint falls due by time as well."""
+        if self._slots and self._clock.monotonic() - self._written_at_s >= self._limits.checkpoint_s_max:
+            self._due.set()
+
     async def run(self) -> None:
         """Write checkpoints as they fall due, for ever. Raises FencedError."""
         while True:
             await self._due.wait()
             self._due.clear()
             self._slots = self._bytes = 0
+            self._written_at_s = self._clock.monotonic()
             try:
                 await self.write()
             except RetryError as error:

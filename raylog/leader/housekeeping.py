@@ -1,7 +1,9 @@
-"""What a leader does by the clock: counts published, loop lag measured, room asked for again, idle producers forgotten."""
+"""What a leader does by the clock: counts published, loop lag measured, room asked for again, idle producers forgotten,
+checkpoints not put off for ever."""
 
 from raylog.leader.admission import Admission
 from raylog.leader.append import Appender
+from raylog.leader.checkpoints import Checkpoints
 from raylog.leader.hosted import HostedPartitions
 from raylog.leader.metrics import LeaderMetrics
 from raylog.leader.tail_cache import TailCache
@@ -22,6 +24,7 @@ class Housekeeping:
         appender: Appender,
         admission: Admission,
         cache: TailCache,
+        checkpoints: Checkpoints,
     ) -> None:
         self._clock = clock
         self._metrics = metrics
@@ -29,6 +32,7 @@ class Housekeeping:
         self._appender = appender
         self._admission = admission
         self._cache = cache
+        self._checkpoints = checkpoints
 
     async def run(self) -> None:
         """For ever, once a second."""
@@ -40,6 +44,7 @@ class Housekeeping:
             self.publish()
             # A WAL on a full disk may have got room from elsewhere.
             self._admission.retry()
+            self._checkpoints.look()
             self._expire_producers(round_number % _EXPIRY_ROUNDS)
             round_number += 1
 

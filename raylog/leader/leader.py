@@ -265,6 +265,7 @@ class Leader:
             clock=clock,
             metrics=metrics,
             unflushed_bytes_max=limits.unflushed_bytes_max,
+            on_fatal=self.fail,
         )
         admission = Admission(appender, clock, metrics)
         log_starts = LogStarts(buffer, flusher)
@@ -304,7 +305,13 @@ class Leader:
             fail=self.fail,
         )
         housekeeping = Housekeeping(
-            clock=clock, metrics=metrics, partitions=partitions, appender=appender, admission=admission, cache=cache
+            clock=clock,
+            metrics=metrics,
+            partitions=partitions,
+            appender=appender,
+            admission=admission,
+            cache=cache,
+            checkpoints=checkpoints,
         )
         _host(recovered, partitions, cache, appender)
         return _Parts(

@@ -71,7 +71,9 @@ class LeaderLimits:
     """One index row covers contiguous batches of at most so many bytes (or one batch)."""
     checkpoint_slots: int = 200
     checkpoint_bytes: int = 4096 * MIB
-    """A checkpoint is written after so many slots, or so many bytes of slots."""
+    """A checkpoint is written after so many slots, or so many bytes of slots,"""
+    checkpoint_s_max: float = 3600.0
+    """or so long after the last one if there was any slot since: an idle leader's expired data can go, too."""
     register_backoff_s_max: float = 5.0
     """Longest pause between two tries to reach the controller."""
 
@@ -120,6 +122,18 @@ class LogLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GarbageLimits:
+    """How the bucket is freed of what nothing needs any more: see docs/decisions/0006."""
+
+    grace_s: float = 3600.0
+    """An object younger than this is never collected, and a slot only below a checkpoint at least so old."""
+    interval_s: float = 3600.0
+    """From the end of one collection to the start of the next."""
+    delete_keys_max: int = 1000
+    """Objects deleted by one request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerLimits:
     """The controller's patience with callers, and how much metadata one request may make."""
 
@@ -146,6 +160,7 @@ class Limits:
     store: StoreLimits = field(default_factory=StoreLimits)
     log: LogLimits = field(default_factory=LogLimits)
     controller: ControllerLimits = field(default_factory=ControllerLimits)
+    garbage: GarbageLimits = field(default_factory=GarbageLimits)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Limits":

@@ -12,19 +12,46 @@
 ``self-test/…``
     Whoever starts. Random names, deleted again by the test of the bucket (``store_selftest``).
 
-A log's slots and checkpoints are deleted only by ``FencedLog.trim``, under its grace rule. Numbers have a fixed width, so that a
+A log's slots and checkpoints are deleted only by ``FencedLog.trim`` and by garbage collection (``garbage``), under one grace
+rule; what has a key that is not listed here is deleted by nobody. Numbers have a fixed width, so that a
 listing is in their order.
 """
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
 
 from raylog.model.errors import CorruptError
 from raylog.model.ids import LeaderId
 
 METADATA_PREFIX = "metadata/"
 LEADERS_PREFIX = "leaders/"
+SELF_TEST_PREFIX = "self-test/"
 
 _LOG = "log/"
 _CHECKPOINT = "checkpoint/"
 _NUMBER_DIGITS = 20
+_LOG_OBJECT = re.compile(r"(metadata/|leaders/([0-9]{6,})/)(log|checkpoint)/([0-9]{20})", re.ASCII)
+
+
+class ObjectKind(StrEnum):
+    SLOT = "slot"
+    CHECKPOINT = "checkpoint"
+    SELF_TEST = "self-test"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectName:
+    """What a key says of its object."""
+
+    kind: ObjectKind
+    log: str = ""
+    """The prefix of the fenced log that a slot or checkpoint belongs to."""
+    leader_id: LeaderId | None = None
+    """Whose log that is; None: the controller's."""
+    number: int = 0
+    """The slot's, or the checkpoint's."""
 
 
 def leader_prefix(leader_id: LeaderId) -> str:
@@ -56,3 +83,18 @@ def number_of(key: str) -> int:
     if len(digits) != _NUMBER_DIGITS or not digits.isascii() or not digits.isdigit():
         raise CorruptError(f"'{key}' lies among a log's slots but is not named by a slot number.")
     return int(digits)
+
+
+def object_name(key: str) -> ObjectName:
+    """What the object ``key`` is, by its key alone; UNKNOWN for what Raylog does not write."""
+    if key.startswith(SELF_TEST_PREFIX):
+        return ObjectName(kind=ObjectKind.SELF_TEST)
+    found = _LOG_OBJECT.fullmatch(key)
+    if found is None:
+        return ObjectName(kind=ObjectKind.UNKNOWN)
+    log, leader, folder, number = found.groups()
+    leader_id = None if leader is None else LeaderId(int(leader))
+    if leader_id is not None and log != leader_prefix(leader_id):
+        return ObjectName(kind=ObjectKind.UNKNOWN)
+    kind = ObjectKind.SLOT if folder == "log" else ObjectKind.CHECKPOINT
+    return ObjectName(kind=kind, log=log, leader_id=leader_id, number=int(number))

@@ -8,9 +8,9 @@ import asyncio
 
 from raylog.model.clock import Random
 from raylog.model.errors import AlreadyExistsError, InvalidError
+from raylog.storage.keys import SELF_TEST_PREFIX
 from raylog.storage.object_store import ObjectStore
 
-SELF_TEST_PREFIX = "self-test/"
 RACERS = 8
 _BODY_BYTES = 128
 

@@ -1,0 +1,66 @@
+"""What a leader's log says right now, read without taking it over: for garbage collection and for checks of a bucket."""
+
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from raylog.leader.batch_reader import object_key
+from raylog.leader.checkpoint_format import decode_checkpoint_state
+from raylog.leader.log_state import LogState
+from raylog.model.clock import Clock, Random
+from raylog.model.errors import CorruptError, RetryError
+from raylog.model.ids import LeaderId, TopicPartition
+from raylog.model.limits import LogLimits
+from raylog.storage.checkpoint import latest_checkpoint
+from raylog.storage.data_object import decode_meta
+from raylog.storage.garbage import LogMark
+from raylog.storage.keys import leader_prefix
+from raylog.storage.log_replay import LogReplay
+from raylog.storage.log_store import LogStore
+from raylog.storage.object_store import ObjectStore
+from raylog.storage.slot_format import SlotKind
+
+_ATTEMPTS = 5
+"""Each began at a checkpoint past which the log was trimmed meanwhile, which takes an hour: once is rare."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderMark:
+    mark: LogMark
+    partitions: frozenset[TopicPartition]
+    """That the log leads."""
+    next_slot: int
+    """The first free number: what lies above is not part of the log."""
+
+
+async def mark_leader_log(
+    store: ObjectStore, leader_id: LeaderId, *, clock: Clock, rng: Random, limits: LogLimits
+) -> LeaderMark:
+    """Read the log from its newest checkpoint to its end. Raises CorruptError, RetryError."""
+    prefix = leader_prefix(leader_id)
+    log_store = LogStore(store, prefix, clock, rng, limits)
+    for _ in range(_ATTEMPTS):
+        checkpoint = await latest_checkpoint(store, prefix)
+        replay = LogReplay(log_store, checkpoint)
+        try:
+            state = LogState(leader_id, decode_checkpoint_state(checkpoint.state) if checkpoint else ())
+            async with aclosing(replay.slots()) as slots:
+                async for slot in slots:
+                    if slot.kind is SlotKind.APPEND:
+                        state.apply(slot.number, decode_meta(slot.meta))
+        except RetryError:
+            continue
+        except CorruptError as error:
+            raise CorruptError(f"The log '{prefix}' cannot be read: {error}") from error
+        # A replay ends at the first number without an object. That is the log's end unless trimming made the hole,
+        # and slots are only ever deleted below a checkpoint.
+        if await log_store.newest_checkpoint_slot() >= replay.next_slot:
+            continue
+        return LeaderMark(
+            mark=LogMark(
+                checkpoint_slot=checkpoint.slot if checkpoint else 0,
+                references=frozenset(object_key(row) for led in state.partitions.values() for row in led.core.index),
+            ),
+            partitions=frozenset(state.partitions),
+            next_slot=replay.next_slot,
+        )
+    raise RetryError(f"The log '{prefix}' was trimmed each time while it was read.")

@@ -1,0 +1,306 @@
+"""Garbage collection on logs that go on being written: what is needed stays whatever happens between its requests."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from raylog.leader.checkpoint_format import encode_checkpoint
+from raylog.leader.garbage import Collected, collect_garbage
+from raylog.leader.log_mark import mark_leader_log
+from raylog.leader.log_state import LedSnapshot, LogState
+from raylog.model.errors import CorruptError, RetryError
+from raylog.model.ids import LeaderEpoch, LeaderId, TopicId, TopicPartition
+from raylog.model.limits import GarbageLimits, Limits, LogLimits
+from raylog.model.logs import role_logger
+from raylog.storage.checkpoint import latest_checkpoint
+from raylog.storage.data_object import IndexRow, SlotMeta, encode_meta
+from raylog.storage.fenced_log import FencedLog
+from raylog.storage.garbage import Reason
+from raylog.storage.keys import leader_prefix, slot_key
+from raylog.storage.memory_store import MemoryStore
+from raylog.storage.object_store import ObjectMeta
+from raylog.storage.slot_events import Adopt, LogStart, Release, SlotEvent
+from raylog.storage.slot_format import decode_footer, encode_slot, meta_from_tail
+
+LEADER = LeaderId(1)
+LOG = leader_prefix(LEADER)
+HOUR_S = 3600.0
+
+
+class Clock:
+    """Passes only when told."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000_000.0
+
+    def wall_ms(self) -> int:
+        return int(self.now_s * 1000)
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def boottime(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+        await asyncio.sleep(0)
+
+
+class MeddledStore(MemoryStore):
+    """Somebody else does something before each of its requests, and between the pages of a listing."""
+
+    def __init__(self, inner: MemoryStore, meddle: Callable[[], Awaitable[None]], clock: Clock) -> None:
+        super().__init__(clock)
+        self._objects, self._keys = inner._objects, inner._keys
+        self._meddle = meddle
+
+    async def list(self, prefix: str, *, start_after: str = "") -> AsyncIterator[ObjectMeta]:
+        await self._meddle()
+        async for found in super().list(prefix, start_after=start_after):
+            yield found
+            await self._meddle()
+
+    async def get(self, key: str, **options: Any) -> bytes:
+        await self._meddle()
+        return await super().get(key, **options)
+
+    async def get_tail(self, key: str, length: int, **options: Any) -> bytes:
+        await self._meddle()
+        return await super().get_tail(key, length, **options)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        await self._meddle()
+        await super().delete(keys)
+
+
+class Writer:
+    """A leader's log and its state, without the leader."""
+
+    def __init__(self, store: MemoryStore, clock: Clock, limits: Limits, leader_id: LeaderId = LEADER) -> None:
+        self.store, self.clock, self.limits, self.leader_id = store, clock, limits, leader_id
+        self.state = LogState(leader_id)
+        self.slot = 0
+        self.log = self._new_log()
+
+    def _new_log(self) -> FencedLog:
+        return FencedLog(
+            self.store,
+            leader_prefix(self.leader_id),
+            writer_id=random.Random(self.slot).randbytes(16),
+            clock=self.clock,
+            rng=random.Random(1),
+            limits=self.limits.log,
+        )
+
+    async def open(self) -> "Writer":
+        self.log = self._new_log()
+        async for _ in self.log.open(await latest_checkpoint(self.store, leader_prefix(self.leader_id))):
+            pass
+        self.slot = self.log.open_slot
+        return self
+
+    async def event(self, event: SlotEvent) -> int:
+        return await self._append(SlotMeta(events=[event]), b"")
+
+    async def adopt(self, number: int) -> TopicPartition:
+        partition = TopicPartition(TopicId(UUID(int=7)), number)
+        await self.event(Adopt(partition=partition, epoch_base=0, topic_name="t"))
+        return partition
+
+    async def append(self, *numbers: int) -> int:
+        """A slot with one row for each of these partitions."""
+        rows = []
+        for place, number in enumerate(numbers):
+            partition = TopicPartition(TopicId(UUID(int=7)), number)
+            end = self.state.partitions[partition].core.log_end_offset
+            start = self.state.partitions[partition].core.log_start_offset
+            at = max(end, start)
+            rows.append(IndexRow(*partition, at, at, 64 + 8 * place, 8, self.clock.wall_ms(), 1, LeaderEpoch(1)))
+        return await self._append(SlotMeta(index=rows), b"x" * 8 * len(numbers))
+
+    async def _append(self, meta: SlotMeta, body: bytes) -> int:
+        slot = self.slot = await self.log.append([body], encode_meta(meta))
+        self.state.apply(slot, meta)
+        return slot
+
+    async def checkpoint(self) -> None:
+        snapshots = [
+            LedSnapshot(
+                partition=partition,
+                topic_name="t",
+                epoch_base=0,
+                configs={},
+                as_of_slot=self.slot,
+                state=led.core.snapshot(),
+            )
+            for partition, led in self.state.partitions.items()
+        ]
+        await self.log.write_checkpoint(self.slot, encode_checkpoint(snapshots))
+
+    def rows(self) -> set[tuple[TopicPartition, Any]]:
+        return {(partition, row) for partition, led in self.state.partitions.items() for row in led.core.index}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(clock: Clock) -> MemoryStore:
+    return MemoryStore(clock)
+
+
+async def collect(store: MemoryStore, clock: Clock, limits: Limits | None = None, led: Any = ()) -> Collected:
+    return await collect_garbage(
+        store, led=led, clock=clock, rng=random.Random(1), limits=limits or Limits(), logger=role_logger("garbage")
+    )
+
+
+async def slots_of(store: MemoryStore) -> list[int]:
+    return [int(found.key[-20:]) for found in [f async for f in store.list(f"{LOG}log/")]]
+
+
+async def test_what_retention_leaves_behind_goes_though_what_is_older_stays(store, clock, caplog):
+    writer = await Writer(store, clock, Limits()).open()
+    kept, expired = await writer.adopt(0), await writer.adopt(1)
+    first = await writer.append(0)
+    gone = [await writer.append(1) for _ in range(3)]
+    shared = await writer.append(0, 1)
+    await writer.event(LogStart(partition=expired, offset=4))
+    await writer.checkpoint()
+    assert (await collect(store, clock)).deleted == 0, "the checkpoint is younger than the grace"
+    clock.now_s += HOUR_S
+    with caplog.at_level(logging.INFO, "raylog"):
+        collected = await collect(store, clock, led=[kept, expired])
+    assert collected.reasons == {Reason.UNREFERENCED_SLOT: collected.deleted}
+    assert "garbage collected" in caplog.text
+    left = await slots_of(store)
+    assert first in left and shared in left and not set(gone) & set(left)
+    assert (await collect(store, clock)).deleted == 0
+    again = await Writer(store, clock, Limits()).open()
+    assert again.log.open_slot == writer.slot + 1
+
+
+async def test_a_deleted_topics_data_goes_and_its_leaders_log_can_still_be_opened(store, clock):
+    writer = await Writer(store, clock, Limits()).open()
+    partition = await writer.adopt(0)
+    for _ in range(4):
+        await writer.append(0)
+    await writer.event(Release(partition=partition, end_offset=4))
+    await writer.checkpoint()
+    clock.now_s += HOUR_S
+    await collect(store, clock)
+    assert await slots_of(store) == [writer.slot]
+    assert (await Writer(store, clock, Limits()).open()).log.epoch == 2
+
+
+async def test_orphans_of_a_fenced_writer_go(store, clock):
+    old = await Writer(store, clock, Limits()).open()
+    await old.adopt(0)
+    orphan = slot_key(LOG, old.slot + 2)
+    new = await Writer(store, clock, Limits()).open()
+    new.state = old.state
+    content = store._objects[slot_key(LOG, old.slot)][0]
+    await store.put(orphan, [_as_slot(content, old.slot + 2)])
+    await new.append(0)
+    await new.checkpoint()
+    await new.append(0)
+    clock.now_s += HOUR_S
+    await collect(store, clock)
+    assert orphan not in store._objects
+    await _assert_whole(store, clock, Limits(), new)
+
+
+async def test_nothing_goes_when_a_led_partition_is_led_in_no_log_or_a_log_cannot_be_read(store, clock):
+    writer = await Writer(store, clock, Limits()).open()
+    partition = await writer.adopt(0)
+    await writer.append(0)
+    await writer.event(LogStart(partition=partition, offset=1))
+    await writer.checkpoint()
+    clock.now_s += HOUR_S
+    before = dict(store._objects)
+    with pytest.raises(RetryError, match="nothing is collected"):
+        await collect(store, clock, led=[partition, TopicPartition(TopicId(UUID(int=8)), 0)])
+    broken = slot_key(leader_prefix(LeaderId(2)), 1)
+    await store.put(broken, [b"x" * 200])
+    with pytest.raises(CorruptError, match="leaders/000002"):
+        await collect(store, clock, led=[partition])
+    await store.delete([broken])
+    assert store._objects == before
+    assert (await collect(store, clock, led=[partition])).deleted > 0
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_a_leader_that_does_anything_between_the_requests_never_loses_what_it_needs(store, clock, seed):
+    """Without any grace: the order alone has to hold."""
+    limits = replace(
+        Limits(),
+        log=LogLimits(trim_grace_s=0.001, replay_prefetch=2),
+        garbage=GarbageLimits(grace_s=0.001, delete_keys_max=2),
+    )
+    rng = random.Random(seed)
+    writer = await Writer(store, clock, limits).open()
+    for number in range(3):
+        await writer.adopt(number)
+    is_busy = False
+
+    async def act() -> None:
+        clock.now_s += rng.choice((0.0, 0.0005, 0.002))
+        led = [led for led in writer.state.partitions.values() if led.core.log_end_offset > led.core.log_start_offset]
+        match rng.randrange(6):
+            case 0 | 1 | 2:
+                await writer.append(*rng.sample(range(3), rng.randint(1, 3)))
+            case 3 if led:
+                core = rng.choice(led).core
+                offset = rng.randint(core.log_start_offset + 1, core.log_end_offset)
+                await writer.event(LogStart(partition=core.partition, offset=offset))
+            case 4:
+                await writer.checkpoint()
+            case _:
+                needed = [row.number for _, row in writer.rows()]
+                await writer.log.trim(min([writer.slot, *needed]))
+
+    async def meddle() -> None:
+        nonlocal is_busy
+        if not is_busy and rng.random() < 0.5:
+            is_busy = True
+            try:
+                await act()
+            finally:
+                is_busy = False
+
+    for _ in range(4):
+        for _ in range(8):
+            await act()
+        with contextlib.suppress(RetryError):  # trimmed each time while it was read: the next round will do
+            await collect(MeddledStore(store, meddle, clock), clock, limits)
+        await _assert_whole(store, clock, limits, writer)
+    await writer.checkpoint()
+    clock.now_s += 1
+    await collect(store, clock, limits)
+    assert set(await slots_of(store)) == {row.number for _, row in writer.rows()} | {writer.slot}
+
+
+async def _assert_whole(store: MemoryStore, clock: Clock, limits: Limits, writer: Writer) -> None:
+    """The log reads as its writer knows it, and every row's object is there."""
+    marked = await mark_leader_log(store, LEADER, clock=clock, rng=random.Random(1), limits=limits.log)
+    assert marked.mark.references == {slot_key(LOG, row.number) for _, row in writer.rows()}
+    assert marked.mark.references <= store._objects.keys()
+    assert marked.next_slot == writer.slot + 1
+
+
+def _as_slot(content: bytes, number: int) -> bytes:
+    """The same slot under another number."""
+    record = decode_footer(content, "test")
+    meta = meta_from_tail(content, record, "test")
+    body = content[64 : 64 + record.body_bytes]
+    return b"".join(encode_slot(replace(record, slot=number), [body], meta))
