@@ -1,9 +1,10 @@
 """The append path: from checked batches to the WAL, the write buffer and the tail cache in one synchronous step.
 
-What is appended is not shown or acknowledged here; ``acks`` does both once the WAL says that it is durable.
+What is appended is not shown or acknowledged here; ``acks`` does both once the WAL says that it is durable. Once offsets have
+been given out the step is done whole, or the leader ends: a log with a hole in it must not be gone on with.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from raylog.leader.acks import Acks
 from raylog.leader.flusher import Flusher
@@ -17,6 +18,9 @@ from raylog.model.ids import Lsn
 from raylog.partition.outcomes import Appended, AppendOutcome, PlacedBatch
 from raylog.protocol.batch import BatchHeader
 from raylog.storage.wal import Wal, WalEntry
+
+_COORDINATORS_BYTES = 32 << 20
+"""Unflushed bytes that coordinators may add where requests must wait: full buffers are when groups need their heartbeats."""
 
 
 class Appender:
@@ -33,6 +37,7 @@ class Appender:
         clock: Clock,
         metrics: LeaderMetrics,
         unflushed_bytes_max: int,
+        on_fatal: Callable[[Exception], None],
     ) -> None:
         self._wal = wal
         self._buffer = buffer
@@ -42,6 +47,7 @@ class Appender:
         self._clock = clock
         self._metrics = metrics
         self._unflushed_bytes_max = unflushed_bytes_max
+        self._on_fatal = on_fatal
         self.unflushed_bytes = 0
         self.last_lsn = Lsn(0)
 
@@ -51,20 +57,32 @@ class Appender:
             return False
         return self._wal.has_room(size_bytes)
 
+    @property
+    def has_room_for_coordinators(self) -> bool:
+        """Whether coordinators may append; they bound what is not durable, and so waits for the WAL, themselves."""
+        return self.unflushed_bytes <= self._unflushed_bytes_max + _COORDINATORS_BYTES
+
     def append(
         self, hosted: HostedPartition, records: Buffer, headers: Sequence[BatchHeader], *, from_client: bool = True
     ) -> AppendOutcome:
         """Append to a partition that serves. An answer waits for ``last_lsn`` as it is afterwards, whatever the outcome."""
-        outcome = hosted.core.append(records, headers, now_ms=self._clock.wall_ms(), from_client=from_client)
-        if type(outcome) is Appended:
-            batches = outcome.batches
-            parts = batches[0].parts if len(batches) == 1 else _all_parts(batches)
-            lsn = self.last_lsn = Lsn(self.last_lsn + 1)
-            self._wal.append(WalEntry(lsn, hosted.core.partition, parts, outcome.size_bytes))
-            self._keep(lsn, hosted, batches, outcome.size_bytes)
-            self._acks.appended(lsn, hosted, outcome.last_offset + 1, outcome.size_bytes)
-            self._metrics.appended_bytes.add(outcome.size_bytes)
-            self._flusher.poke()
+        core = hosted.core
+        end_offset = core.log_end_offset
+        try:
+            outcome = core.append(records, headers, now_ms=self._clock.wall_ms(), from_client=from_client)
+            if type(outcome) is Appended:
+                batches = outcome.batches
+                parts = batches[0].parts if len(batches) == 1 else _all_parts(batches)
+                lsn = self.last_lsn = Lsn(self.last_lsn + 1)
+                self._wal.append(WalEntry(lsn, core.partition, parts, outcome.size_bytes))
+                self._keep(lsn, hosted, batches, outcome.size_bytes)
+                self._acks.appended(lsn, hosted, outcome.last_offset + 1, outcome.size_bytes)
+                self._metrics.appended_bytes.add(outcome.size_bytes)
+                self._flusher.poke()
+        except Exception as error:
+            if core.log_end_offset != end_offset:
+                self._on_fatal(error)
+            raise
         return outcome
 
     def recovered(self, hosted: HostedPartition, batches: tuple[PlacedBatch, ...]) -> None:

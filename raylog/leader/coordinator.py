@@ -83,6 +83,11 @@ class GroupCoordinators:
             self.close()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def retry(self) -> None:
+        """The leader may have room again for requests that wait."""
+        for shell in list(self._shells.values()):
+            shell.retry()
+
     def close(self) -> None:
         """End every coordinator: who waits is told that it is gone. Idempotent."""
         self._is_closed = True

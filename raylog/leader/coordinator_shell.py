@@ -3,8 +3,8 @@
 One owner: everything here runs on the leader's event loop, and ``GroupCoordinator.handle`` is only called between two awaits.
 ``run`` lives as long as the partition is led; whatever ends it early ends the coordinator, and with it the leader.
 
-- Requests are handled in the order in which they are asked. While too much is appended and not yet durable they wait in
-  line (invariant 8).
+- Requests are handled in the order in which they are asked. While too much is appended and not yet durable, or the leader has
+  no room, they wait in line (invariant 8).
 - An append that fails means that the partition is not led any more: the coordinator is dropped with all that it had not told
   anybody, and those who wait are told to look for the next one.
 """
@@ -44,6 +44,11 @@ class InternalLog(Protocol):
 
     Any call may raise StaleRouteError when the partition is not led (any more), FencedError when the leader is fenced.
     """
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the leader has memory for more appends; False while the bucket takes too little of what the WAL has."""
+        ...
 
     def append_internal(self, partition: TopicPartition, batch: Buffer) -> asyncio.Future[int]:
         """Append one record batch (v2, offsets and leader epoch unset) and never wait: the order of calls is that of offsets.
@@ -124,11 +129,22 @@ class CoordinatorShell:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked[answer] = None
         answer.add_done_callback(lambda done: self._asked.pop(done, None))
-        if self._line or self._append_bytes > APPEND_BYTES_MAX:
+        if self._line or not self._has_room:
             self._line.append((make_event, answer))
         else:
             self._handle(make_event(answer))
         return answer
+
+    def retry(self) -> None:
+        """There may be room again for requests that wait in line."""
+        while self._line and self._has_room:
+            make_event, answer = self._line.popleft()
+            if not answer.done():
+                self._handle(make_event(answer))
+
+    @property
+    def _has_room(self) -> bool:
+        return self._append_bytes <= APPEND_BYTES_MAX and self._log.has_room
 
     def close(self, error: BaseException | None = None) -> None:
         """End the coordinator: who waits is told that it is gone. Idempotent."""
@@ -264,10 +280,7 @@ class CoordinatorShell:
                 self.close(None if durable.cancelled() else _unexpected(durable.exception()))
                 continue
             self._handle(Appended(ref, durable.result()))
-        while self._line and self._append_bytes <= APPEND_BYTES_MAX:
-            make_event, answer = self._line.popleft()
-            if not answer.done():
-                self._handle(make_event(answer))
+        self.retry()
 
     # What is done on the side
 

@@ -4,6 +4,7 @@ checkpoints not put off for ever."""
 from raylog.leader.admission import Admission
 from raylog.leader.append import Appender
 from raylog.leader.checkpoints import Checkpoints
+from raylog.leader.coordinator import GroupCoordinators
 from raylog.leader.hosted import HostedPartitions
 from raylog.leader.metrics import LeaderMetrics
 from raylog.leader.tail_cache import TailCache
@@ -23,6 +24,7 @@ class Housekeeping:
         partitions: HostedPartitions,
         appender: Appender,
         admission: Admission,
+        coordinators: GroupCoordinators,
         cache: TailCache,
         checkpoints: Checkpoints,
     ) -> None:
@@ -31,6 +33,7 @@ class Housekeeping:
         self._partitions = partitions
         self._appender = appender
         self._admission = admission
+        self._coordinators = coordinators
         self._cache = cache
         self._checkpoints = checkpoints
 
@@ -44,6 +47,7 @@ class Housekeeping:
             self.publish()
             # A WAL on a full disk may have got room from elsewhere.
             self._admission.retry()
+            self._coordinators.retry()
             self._checkpoints.look()
             self._expire_producers(round_number % _EXPIRY_ROUNDS)
             round_number += 1

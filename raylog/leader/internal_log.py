@@ -33,6 +33,10 @@ class LeaderInternalLog:
         self._log_starts = log_starts
         self._ended: RaylogError | None = None
 
+    @property
+    def has_room(self) -> bool:
+        return self._appender.has_room_for_coordinators
+
     def append_internal(self, partition: TopicPartition, batch: Buffer) -> asyncio.Future[int]:
         hosted = self._hosted(partition)
         outcome = self._appender.append(hosted, batch, list(headers(batch)), from_client=False)

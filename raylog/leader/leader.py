@@ -310,6 +310,7 @@ class Leader:
             partitions=partitions,
             appender=appender,
             admission=admission,
+            coordinators=context.coordinators,
             cache=cache,
             checkpoints=checkpoints,
         )

@@ -12,12 +12,10 @@ from typing import NamedTuple
 from raylog.model.buffers import Buffer
 from raylog.model.ids import LeaderEpoch, Lsn, ProducerId, TopicPartition
 from raylog.partition.outcomes import PlacedBatch
+from raylog.partition.producer_state import WINDOW_BATCHES
 from raylog.storage.data_object import IndexRow, ProducerRow, SlotMeta
 from raylog.storage.slot_events import SlotEvent
 from raylog.storage.slot_format import RECORD_BYTES
-
-PRODUCER_BATCHES_KEPT = 5
-"""Batches of a producer that duplicates are looked for in (Kafka's five in flight)."""
 
 _SMALL_BYTES = 4096
 """Parts below this are copied together; larger ones are passed on by reference."""
@@ -106,7 +104,7 @@ class _PartitionRuns:
         if batch.producer_id >= 0:
             kept = self.producers.get(batch.producer_id)
             if kept is None:
-                kept = self.producers[batch.producer_id] = deque(maxlen=PRODUCER_BATCHES_KEPT)
+                kept = self.producers[batch.producer_id] = deque(maxlen=WINDOW_BATCHES)
             kept.append(batch)
 
     def body(self) -> list[Buffer]:

@@ -72,6 +72,7 @@ class FakeLog:
         self.start = 0
         self.end = 0
         self.holds = False
+        self.has_room = True
         self.under_way: list[tuple[asyncio.Future[int], int]] = []
         self.reads = 0
         self.failure: Exception | None = None
@@ -281,6 +282,20 @@ async def test_too_much_under_way_makes_requests_wait_in_line(world: World, monk
         assert [result.errors for result in await asyncio.gather(*answers)] == [(ErrorCode.none,)] * 100
     values = [batch for _, batch in world.log.batches]
     assert len(values) == 100
+
+
+async def test_requests_wait_in_line_while_the_leader_has_no_room(world: World) -> None:
+    async with world.serving() as shell:
+        world.log.has_room = False
+        committed = shell.ask(commit(1))
+        fetched_after = shell.ask(fetch())
+        shell.retry()
+        await breathe()
+        assert not world.log.batches and not committed.done() and not fetched_after.done()
+        world.log.has_room = True
+        shell.retry()
+        assert (await committed).errors == (ErrorCode.none,)
+        assert await fetched(fetched_after) == 1
 
 
 async def test_requests_that_wait_when_it_ends_are_told_to_look_elsewhere(world: World) -> None:

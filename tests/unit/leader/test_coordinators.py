@@ -30,6 +30,8 @@ class InstantLog:
     def __init__(self) -> None:
         self.ends: dict[int, int] = {}
 
+    has_room = True
+
     def append_internal(self, partition: TopicPartition, batch: Any) -> asyncio.Future[int]:
         base_offset = self.ends.get(partition.partition, 0)
         self.ends[partition.partition] = base_offset + sum(header.record_count for header in headers(batch))

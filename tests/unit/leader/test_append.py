@@ -1,0 +1,48 @@
+"""The append step: whole, or the end of the leader."""
+
+from typing import Any
+
+import pytest
+
+from raylog.storage.wal import WalEntry
+
+
+async def test_what_fails_after_offsets_were_given_ends_the_leader(
+    cluster: Any, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await cluster.lead(kit.assignment(0))
+    await client.ask(kit.produce_request({0: kit.batch(b"a")}))
+
+    def full(entry: WalEntry) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(cluster.wals[-1], "append", full)
+    client.send(kit.produce_request({0: kit.batch(b"b")}))
+    with pytest.raises(MemoryError):
+        await cluster.leaders[-1].closed
+    await client.gone()
+
+
+async def test_what_fails_before_that_ends_only_the_connection(
+    cluster: Any, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await cluster.lead(kit.assignment(0))
+    other = await cluster.client()
+    (hosted,) = cluster.leaders[-1]._parts.context.partitions
+    with monkeypatch.context() as patch:
+        patch.setattr(type(hosted.core), "append", lambda *_, **__: 1 / 0)
+        client.send(kit.produce_request({0: kit.batch(b"a")}))
+        await client.gone()
+    response = await other.ask(kit.produce_request({0: kit.batch(b"a")}))
+    assert response.responses[0].partition_responses[0].base_offset == 0
+
+
+async def test_coordinators_have_room_where_requests_must_wait(cluster: Any, kit: Any) -> None:
+    await cluster.controller.assign(kit.assignment(0))
+    leader = await cluster.start(leader_limits={"unflushed_bytes_max": 1000})
+    appender, log = leader._parts.context.appender, leader._parts.context.internal_log
+    appender.unflushed_bytes = 1000
+    assert not appender.has_room(1) and log.has_room
+    appender.unflushed_bytes = 1 << 30
+    assert not log.has_room
+    appender.unflushed_bytes = 0
