@@ -25,12 +25,15 @@ class PartitionedApi:
     """The class of a partition in the response."""
     no_answer: Mapping[str, object]
     """What a partition's fields besides index and error are when there is an error."""
+    takes_internal: bool = True
+    """False: internal topics are INVALID_TOPIC_EXCEPTION."""
 
 
 async def scatter(context: RequestContext, request: Any, api: PartitionedApi, *, timeout_s: float) -> tuple[Any, ...]:
     """The response's ``topics``: each partition as its leader answered, or with the error of asking it.
 
-    Errors: UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, REQUEST_TIMED_OUT, all retriable.
+    Errors: UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, REQUEST_TIMED_OUT, all retriable; and
+    INVALID_TOPIC_EXCEPTION.
     """
     by_leader, failed = _by_leader(context, request, api)
     answers = await asyncio.gather(
@@ -78,7 +81,9 @@ def _by_leader(
         route = context.router.topic(name)
         for partition in topic.partitions:
             error, leader_id = ErrorCode.unknown_topic_or_partition, LeaderId(-1)
-            if route is not None:
+            if route is not None and route.internal and not api.takes_internal:
+                error = ErrorCode.invalid_topic_exception
+            elif route is not None:
                 error, leader_id = context.router.leader_of(route, getattr(partition, api.partition_field))
             if error is ErrorCode.none:
                 by_leader.setdefault(leader_id, []).append((name, partition))

@@ -1,4 +1,7 @@
-"""DeleteRecords (key 21), versions 0-2: KIP-107. The leader moves the log start offset and answers when that is durable."""
+"""DeleteRecords (key 21), versions 0-2: KIP-107. The leader moves the log start offset and answers when that is durable.
+
+Internal topics are INVALID_TOPIC_EXCEPTION, as in Kafka: their coordinators alone know what they need no more.
+"""
 
 from typing import Any, Final
 
@@ -17,6 +20,7 @@ _API: Final = PartitionedApi(
     response_topic="DeleteRecordsTopicResult",
     response_partition="DeleteRecordsPartitionResult",
     no_answer={"low_watermark": -1},
+    takes_internal=False,
 )
 
 

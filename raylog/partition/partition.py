@@ -210,8 +210,8 @@ class Partition:
     ) -> AppendOutcome:
         """Give the batches their offsets. ``headers`` are those of ``records``, which the gateway has validated.
 
-        A producer with an id sends one batch at a time, as in Kafka. Without ``from_client`` (coordinators) records are not
-        looked into.
+        A producer with an id sends one batch at a time, as in Kafka. Without ``from_client`` (coordinators) only the
+        sequence is looked at: what a topic's settings ask of producers is not asked of them.
         """
         assert self._leader_epoch >= 0 and headers
         if len(headers) > 1 and any(header.producer_id >= 0 for header in headers):
@@ -223,7 +223,7 @@ class Partition:
                 # First of all, as the first time it was found acceptable.
                 stamp = known.timestamp_ms if config.log_append_time else NO_TIMESTAMP_MS
                 return Duplicate(known.base_offset, known.last_offset, stamp)
-            rejected = check_batch(header, config, now_ms)
+            rejected = check_batch(header, config, now_ms) if from_client else None
             if rejected is None and from_client and config.reads_records:
                 rejected = check_records(records, header, config, now_ms)
             if rejected is not None:

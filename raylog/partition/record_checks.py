@@ -17,7 +17,7 @@ from raylog.protocol.batch_header import TRANSACTIONAL
 
 
 def check_batch(header: BatchHeader, config: PartitionConfig, now_ms: int) -> Rejected | None:
-    """What the header tells: MESSAGE_TOO_LARGE, INVALID_TIMESTAMP, INVALID_TXN_STATE."""
+    """What the header of a client's batch tells: MESSAGE_TOO_LARGE, INVALID_TIMESTAMP, INVALID_TXN_STATE."""
     if header.size_bytes > config.max_message_bytes:
         return Rejected(
             ErrorCode.message_too_large,

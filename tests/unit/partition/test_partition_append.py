@@ -108,6 +108,13 @@ def test_a_batch_above_max_message_bytes_is_refused_and_one_of_just_that_size_is
     assert lab.append(partition, batch).error_code == ErrorCode.message_too_large
 
 
+def test_coordinators_batches_are_not_held_to_what_producers_are(lab):
+    batch = lab.batch(value=b"x" * 500)
+    partition = lab.partition(config=PartitionConfig(max_message_bytes=100))
+    outcome = partition.append(batch, list(headers(batch)), now_ms=lab.now_ms, from_client=False)
+    assert isinstance(outcome, Appended)
+
+
 def test_a_refused_batch_changes_nothing(lab):
     partition = lab.partition(config=PartitionConfig(max_message_bytes=200))
     lab.append(partition, lab.batch(producer=(9, 0, 0)))
