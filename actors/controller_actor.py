@@ -1,12 +1,15 @@
-"""The controller as a Ray actor: one, named and detached. The work is in controller/; this wraps its life and starts the pools.
+"""The controller as a Ray actor: one, named and detached. The work is in controller/; this wraps its life, starts the pools, and
+has garbage collected now and then.
 
 It restarts like every role: the metadata log gives it its state back, and ``get_if_exists`` finds the cluster running.
 """
 
+import asyncio
 import os
 from typing import Any
 
 from actors.calls import Outcome
+from actors.garbage import RayCollection
 from actors.launcher import RayLauncher
 from actors.loop_thread import LoopThread, keep_what_is_here
 from actors.role import set_up_role
@@ -43,6 +46,7 @@ class ControllerActor:
 
     async def _live(self) -> None:
         from controller.controller import Controller
+        from controller.garbage_rounds import collect_in_rounds
 
         setup = self._setup
         launcher = RayLauncher(setup.config)
@@ -65,7 +69,20 @@ class ControllerActor:
         await controller.retire_brokers_except({setup.node_id})
         keep_what_is_here()
         self._controller = controller
-        await controller.closed
+        rounds = asyncio.ensure_future(
+            collect_in_rounds(
+                RayCollection(setup.config).collect,
+                controller.led_partitions,
+                clock=setup.clock,
+                interval_s=setup.limits.garbage.interval_s,
+                log=setup.log,
+            )
+        )
+        try:
+            await asyncio.wait((controller.closed, rounds), return_when=asyncio.FIRST_COMPLETED)
+            await (rounds if rounds.done() else controller.closed)
+        finally:
+            rounds.cancel()
 
     async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
         """One call of the ControllerClient port, with its value or its error as an Outcome."""

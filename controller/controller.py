@@ -46,7 +46,7 @@ from raylog.model.admin import (
 )
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import FencedError, InvalidError, RetryError
-from raylog.model.ids import LeaderId, LogEpoch, TopicId
+from raylog.model.ids import LeaderId, LogEpoch, TopicId, TopicPartition
 from raylog.model.limits import Limits
 from raylog.model.logs import role_logger
 from raylog.model.routing import EMPTY_ROUTING_TABLE, BrokerEndpoint, GroupsTopic, LeaderEndpoint, RoutingTable
@@ -319,6 +319,15 @@ class Controller:
             version=self._routes_version,
             epoch=journal.epoch,
             has_heard=self._watch.has_heard,
+        )
+
+    def led_partitions(self) -> frozenset[TopicPartition]:
+        """Those whose adoptions are durable in their leaders' logs. Raises RetryError while it does not serve."""
+        return frozenset(
+            TopicPartition(topic.topic_id, number)
+            for topic in self._serving().durable.topics.values()
+            for number, partition in enumerate(topic.partitions)
+            if partition.epoch_base is not None
         )
 
     def _serving(self) -> Journal:
