@@ -1,7 +1,7 @@
 """CreatePartitions (key 37), versions 0-3: KIP-195. Raises topics' partition counts.
 
 Assignments only have to have the right length: which broker serves a partition is the controller's choice. The answer
-waits until this gateway's routes show the new partitions.
+waits until this gateway's routes show the new partitions with their leaders, so that the next Metadata finds them.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from kio.static.protocol import Payload
 from gateway.context import RequestContext
 from gateway.messages import response_types
 from gateway.registry import handles
-from gateway.visibility import shown
+from gateway.visibility import is_led, shown
 from raylog.model.admin import TopicResult
 from raylog.model.errors import RetryError
 from raylog.model.routing import RoutingTable
@@ -77,7 +77,10 @@ async def _create(context: RequestContext, counts: dict[str, int], request: Any)
     grown = [result.name for result in results if result.error_code == ErrorCode.none]
 
     def has_grown(table: RoutingTable) -> bool:
-        return all(name not in table.topics or len(table.topics[name].partitions) >= counts[name] for name in grown)
+        return all(
+            name not in table.topics or (len(table.topics[name].partitions) >= counts[name] and is_led(table, name))
+            for name in grown
+        )
 
     if not request.validate_only:
         await shown(context.services.routes, context.services.clock, has_grown)

@@ -53,9 +53,10 @@ async def metadata(context: RequestContext, request: Any) -> Payload:
 
 
 async def _asked_for(context: RequestContext, topics: Sequence[Any], *, may_create: bool) -> list[_Found]:
-    by_id = [TopicId(topic.topic_id) for topic in topics if topic.name is None and getattr(topic, "topic_id", None)]
+    # An id goes before a name: beside an id, Java's admin client sends an empty name, not null.
+    by_id = [TopicId(topic.topic_id) for topic in topics if getattr(topic, "topic_id", None)]
     # Repeated names are answered once, as in Kafka.
-    names = list(dict.fromkeys(str(topic.name) for topic in topics if topic.name is not None))
+    names = list(dict.fromkeys(str(t.name) for t in topics if t.name is not None and not getattr(t, "topic_id", None)))
     refused: dict[str, ErrorCode] = {}
     missing = [name for name in names if name not in context.table.topics and topic_name_fault(name) is None]
     if missing and may_create and broker_config.effective(context.table.broker_configs).auto_create_topics_enable:

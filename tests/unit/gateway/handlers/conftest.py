@@ -140,7 +140,7 @@ class Controller:
                 results.append(TopicResult(name=name, error_code=ErrorCode.unknown_topic_or_partition))
                 continue
             if not validate_only:
-                self.change(topics={**self.routes.table.topics, name: route(name, count)})
+                self.change(topics={**self.routes.table.topics, name: route(name, count, adopted=self.adopts)})
             results.append(TopicResult(name=name))
         return results
 

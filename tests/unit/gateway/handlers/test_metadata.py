@@ -13,12 +13,13 @@ from raylog.protocol.wire import topic_name
 KEY = 3
 
 
-def asked(version: int, *names: str | None, topic_id=None):
+def asked(version: int, *names: str | None, topic_id=None, name_beside_id: str | None = None):
     types = request_types(KEY, version)
     if version < 10:
         return tuple(types.MetadataRequestTopic(name=name) for name in names)
     by_name = tuple(types.MetadataRequestTopic(name=name, topic_id=None) for name in names)
-    return by_name + (() if topic_id is None else (types.MetadataRequestTopic(name=None, topic_id=topic_id),))
+    by_id = () if topic_id is None else (types.MetadataRequestTopic(name=name_beside_id, topic_id=topic_id),)
+    return by_name + by_id
 
 
 def told(answer) -> dict[str | None, ErrorCode]:
@@ -134,9 +135,10 @@ async def test_the_answer_waits_for_routes_that_come_later(desk) -> None:
     assert told(await answer) == {"fresh": ErrorCode.none}
 
 
-async def test_a_topic_is_found_by_its_id(desk) -> None:
+@pytest.mark.parametrize("name_beside_id", [None, ""])
+async def test_a_topic_is_found_by_its_id(desk, name_beside_id: str | None) -> None:
     alpha = desk.routes.table.topics["alpha"]
-    answer = await ask(desk, 12, asked(12, topic_id=alpha.topic_id))
+    answer = await ask(desk, 12, asked(12, topic_id=alpha.topic_id, name_beside_id=name_beside_id))
     assert [(t.name, t.topic_id, t.error_code) for t in answer.topics] == [("alpha", alpha.topic_id, ErrorCode.none)]
 
 

@@ -192,6 +192,17 @@ async def test_growth_is_waited_for_unless_it_is_only_validated(desk) -> None:
     assert codes((await answer).results) == {"beta": ErrorCode.none}
 
 
+async def test_growth_is_answered_when_the_new_partitions_are_led(desk) -> None:
+    desk.controller.adopts = False
+    answer = asyncio.ensure_future(grow(desk, 3, ("beta", 4, None)))
+    await desk.controller.has_changed.wait()
+    assert not answer.done()
+    topics = desk.routes.table.topics
+    led = tuple(replace(partition, adopted=True) for partition in topics["beta"].partitions)
+    desk.controller.change(topics={**topics, "beta": replace(topics["beta"], partitions=led)})
+    assert codes((await answer).results) == {"beta": ErrorCode.none}
+
+
 _ASK = {
     "create": lambda desk: create(desk, 7, new(7, "x")),
     "delete": lambda desk: delete(desk, 6, "alpha"),
