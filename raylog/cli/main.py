@@ -13,6 +13,7 @@ from raylog.cli.groups import groups
 from raylog.cli.produce import produce
 from raylog.cli.serve import serve
 from raylog.cli.status import status
+from raylog.cli.store import store
 from raylog.cli.topics import topics
 from raylog.model.errors import RaylogError
 
@@ -36,6 +37,7 @@ app.command()(produce)
 app.command()(consume)
 app.add_typer(groups, name="groups")
 app.command()(status)
+app.add_typer(store, name="store")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -76,6 +76,12 @@ def is_local_url(url: str) -> bool:
     return _parse(url)[0] == "file"
 
 
+def local_folder(url: str) -> Path | None:
+    """The folder of a bucket on this machine; None for any other. Raises InvalidError for a bad URL."""
+    scheme, place, _ = _parse(url)
+    return Path(place) if scheme == "file" else None
+
+
 async def _open_backend(
     scheme: str, place: str, options: Mapping[str, str], clock: Clock, limits: StoreLimits
 ) -> ObjectStore:

@@ -1,0 +1,65 @@
+"""Every checksum of one object: header, footer and meta of a slot, what the meta says, and each record batch's CRC-32C."""
+
+from controller.records import decode_records
+from raylog.leader.checkpoint_format import decode_checkpoint_state
+from raylog.model.errors import CorruptError
+from raylog.protocol.batch import has_valid_crc, headers
+from raylog.storage.checkpoint import decode_checkpoint
+from raylog.storage.data_object import SlotMeta, decode_meta
+from raylog.storage.keys import ObjectKind, object_name
+from raylog.storage.object_store import ObjectMeta, ObjectStore, Priority
+from raylog.storage.slot_format import (
+    OVERHEAD_BYTES,
+    RECORD_BYTES,
+    SlotKind,
+    decode_footer,
+    decode_header,
+    meta_from_tail,
+)
+
+
+async def verify_object(store: ObjectStore, found: ObjectMeta) -> None:
+    """Read it whole. Raises CorruptError in one sentence, NotFoundError when it is gone, and the store's RetryError."""
+    name = object_name(found.key)
+    if name.kind not in (ObjectKind.SLOT, ObjectKind.CHECKPOINT):
+        return
+    data = await store.get(found.key, priority=Priority.BACKGROUND)
+    if len(data) != found.size:
+        raise CorruptError(f"has {len(data)} bytes where the listing tells of {found.size}.")
+    if name.kind is ObjectKind.CHECKPOINT:
+        state = decode_checkpoint(data, found.key).state
+        decode_records(state) if name.leader_id is None else decode_checkpoint_state(state)
+        return
+    if len(data) < OVERHEAD_BYTES:
+        raise CorruptError(f"has {len(data)} bytes, fewer than a header and a footer.")
+    record = decode_footer(data, found.key)
+    if decode_header(data, found.key) != record or record.slot != name.number or record.size_bytes != len(data):
+        raise CorruptError("header, footer, key and size do not agree.")
+    meta = meta_from_tail(data, record, found.key)
+    if record.kind is SlotKind.OPEN:
+        return
+    if name.leader_id is None:
+        decode_records(meta)
+    else:
+        _verify_body(memoryview(data)[: RECORD_BYTES + record.body_bytes], decode_meta(meta))
+
+
+def _verify_body(body: memoryview, meta: SlotMeta) -> None:
+    """``body`` from the object's start, as rows count. Rows cover it without a gap, and hold the batches that they tell of."""
+    position = RECORD_BYTES
+    for row in sorted(meta.index, key=lambda row: row.position):
+        if row.position != position or position + row.size_bytes > len(body):
+            raise CorruptError(f"the index does not cover the body at byte {position}.")
+        run = body[position : position + row.size_bytes]
+        next_offset = row.first_offset
+        for header in headers(run):
+            if not has_valid_crc(run, header):
+                raise CorruptError(f"the batch at byte {position + header.position} does not match its CRC-32C.")
+            if header.base_offset != next_offset:
+                raise CorruptError(f"the batch at byte {position + header.position} has offset {header.base_offset}.")
+            next_offset = header.last_offset + 1
+        if next_offset != row.last_offset + 1:
+            raise CorruptError(f"the run of batches at byte {position} ends before offset {row.last_offset}.")
+        position += row.size_bytes
+    if position != len(body):
+        raise CorruptError(f"the body has bytes from {position} on that no index row tells of.")
