@@ -4,6 +4,7 @@ A leader's actor is named by its incarnation: ``ensure_leader`` keeps the newest
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -64,17 +65,19 @@ def start_actor(actor_class: type, name: str, *args: object) -> Any:
     ).remote(*args)
 
 
-def close_actor(name: str, timeout_s: float) -> bool:
-    """Ask a named actor to close gracefully, then end it for good. False if it was not there or did not close in time."""
-    try:
-        actor: Any = ray.get_actor(name, NAMESPACE)
-    except ValueError:
-        return False
-    try:
-        ray.get(actor.close.remote(), timeout=timeout_s)
-        closed = True
-    except ray.exceptions.RayError:
-        closed = False
+def close_actors(names: Sequence[str], timeout_s: float) -> None:
+    """Ask named actors to close gracefully, all at once, then end them for good; those that are not there are passed over."""
+    actors = [actor for name in names if (actor := _find(name)) is not None]
+    closing = [actor.close.remote() for actor in actors]
+    if closing:
+        ray.wait(closing, num_returns=len(closing), timeout=timeout_s)
     end_for_good: Any = ray.kill
-    end_for_good(actor, no_restart=True)
-    return closed
+    for actor in actors:
+        end_for_good(actor, no_restart=True)
+
+
+def _find(name: str) -> Any:
+    try:
+        return ray.get_actor(name, NAMESPACE)
+    except ValueError:
+        return None

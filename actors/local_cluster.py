@@ -7,8 +7,9 @@ could answer on its port.
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ _POLL_S = 0.05
 
 Step = Callable[[str], None]
 """Told what is being done, for a person who waits."""
+Check = Callable[[], None]
+"""Called often while starting; what it raises ends the start."""
 
 
 class LocalCluster:
@@ -50,27 +53,33 @@ class LocalCluster:
         )
         self._controller: Any = None
 
-    def start(self, step: Step) -> None:
-        """Raises InvalidError (input to mend) or RetryError (not ready in time), each with one readable sentence."""
+    def start(self, step: Step, check: Check) -> None:
+        """Raises InvalidError (input to mend) or RetryError (not ready in time), each with one readable sentence.
+
+        However it ends, ``stop`` is to be called after it.
+        """
         listen = HostPort.parse(self.config.listen)
         _require_free(listen, "--listen")
         if self.config.metrics:
             _require_free(HostPort.parse(self.config.metrics), "--metrics")
         Path(self.config.run_dir).mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-check") as pool:
-            step(f"checking the bucket {self.config.store}")
-            checked = pool.submit(check_store, self.config)
-            step("starting Ray")
-            self._start_ray()
-            checked.result()
+        step(f"checking the bucket {self.config.store}")
+        checked = _begin(lambda: check_store(self.config), "store-check")
+        step("starting Ray")
+        self._start_ray(check)
+        while not checked.done():
+            check()
+            _pause(_POLL_S)
+        checked.result()
+        check()
         step("starting the controller, the gateways and the leaders")
         from actors.controller_actor import ControllerActor
         from actors.launcher import start_actor
 
         self._controller = start_actor(ControllerActor, CONTROLLER_NAME, self.config)
-        self._wait_until_serving(listen)
+        self._wait_until_serving(listen, check)
 
-    def _start_ray(self) -> None:
+    def _start_ray(self, check: Check) -> None:
         prepare_environment(os.environ)
         if self._address is None:
             keep_others_out(os.environ)
@@ -79,6 +88,7 @@ class LocalCluster:
             )  # an address would change with the network, and the broker id with it
         import ray
 
+        check()
         if self._address is not None:
             ray.init(address=self._address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
             return
@@ -96,11 +106,13 @@ class LocalCluster:
         node: Any = ray._private.worker._global_node
         node.kill_log_monitor(check_alive=False)
         node.kill_monitor(check_alive=False)
+        check()
 
-    def _wait_until_serving(self, listen: HostPort) -> None:
+    def _wait_until_serving(self, listen: HostPort, check: Check) -> None:
         """Ready means: every leader is registered and leads what it must, and a gateway shows so to a client."""
         deadline = self._clock.monotonic() + _READY_TIMEOUT_S
         while self._clock.monotonic() < deadline:
+            check()
             if _is_ready(self.status()) and clients_are_served(listen):
                 return
             _pause(_POLL_S)
@@ -119,27 +131,33 @@ class LocalCluster:
         return {} if outcome.error else dict(outcome.value)
 
     def stop(self, step: Step) -> None:
-        """Close gateways, then leaders (which flush to the bucket), then the controller, then Ray."""
+        """Close gateways, then leaders (which flush to the bucket), then the controller, then Ray.
+
+        What had not started yet is ended as it is; an interruption (KeyboardInterrupt) ends all at once.
+        """
         import ray
+
+        try:
+            if ray.is_initialized():
+                self._close_roles(step)
+        finally:
+            ray.shutdown()
+
+    def _close_roles(self, step: Step) -> None:
         from ray.util import list_named_actors
 
-        from actors.launcher import close_actor
+        from actors.launcher import close_actors
 
+        roles = (GATEWAY_PREFIX, LEADER_PREFIX)
         names = list_named_actors()
         step("closing the gateways")
-        _close_all([name for name in names if name.startswith(GATEWAY_PREFIX)])
+        close_actors([name for name in names if name.startswith(GATEWAY_PREFIX)], _CLOSE_TIMEOUT_S)
         step("closing the leaders: what the WAL holds goes to the bucket")
-        _close_all([name for name in names if name.startswith(LEADER_PREFIX)])
+        close_actors([name for name in names if name.startswith(LEADER_PREFIX)], _CLOSE_TIMEOUT_S)
         step("closing the controller")
-        close_actor(CONTROLLER_NAME, _CLOSE_TIMEOUT_S)
-        ray.shutdown()
-
-
-def _close_all(names: list[str]) -> None:
-    from actors.launcher import close_actor
-
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        list(pool.map(lambda name: close_actor(name, _CLOSE_TIMEOUT_S), names))
+        close_actors([CONTROLLER_NAME], _CLOSE_TIMEOUT_S)
+        # The controller starts what it misses until it is closed.
+        close_actors([name for name in list_named_actors() if name.startswith(roles)], _CLOSE_TIMEOUT_S)
 
 
 def _is_ready(status: dict[str, Any]) -> bool:
@@ -195,7 +213,21 @@ def _require_free(address: HostPort, option: str) -> None:
             ) from error
 
 
-def _pause(seconds: float) -> None:
-    import threading
+def _begin(work: Callable[[], None], name: str) -> "Future[None]":
+    """Do the work in a thread that no exit of the process waits for."""
+    done: Future[None] = Future()
 
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 (whoever waits for it gets it)
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return done
+
+
+def _pause(seconds: float) -> None:
     threading.Event().wait(seconds)

@@ -1,13 +1,12 @@
 """``raylog serve``: Kafka on one machine, from an embedded Ray, with everything in one bucket."""
 
-import signal
-import threading
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from raylog.cli.interrupts import InterruptedStartError, Interrupts
 from raylog.model.clock import SystemClock
 from raylog.model.config import ClusterConfig, load_config_file
 from raylog.model.errors import InvalidError
@@ -38,7 +37,7 @@ def serve(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings and more.")] = None,
     log_level: Annotated[str | None, typer.Option(help="WARNING, INFO or DEBUG.")] = None,
-) -> None:
+) -> int:
     """Serve Kafka from this machine until Ctrl-C.
 
     All state is in the bucket (and, for file WALs, the newest seconds in the WAL's folder): start it again on the same ones
@@ -59,7 +58,7 @@ def serve(
     resolved = with_default_wals(
         base.with_values({name: value for name, value in chosen.items() if value is not None}, "command line")
     )
-    _run(resolved, address)
+    return _run(resolved, address)
 
 
 def _named_url(text: str) -> tuple[str, str]:
@@ -97,35 +96,35 @@ def with_default_wals(config: ClusterConfig) -> ClusterConfig:
     return config.with_values({"store": store, "wal": wal, "default_wal": default}, "defaults")
 
 
-def _run(config: ClusterConfig, address: str | None) -> None:
+def _run(config: ClusterConfig, address: str | None) -> int:
+    """Serve until interrupted; returns the exit code."""
+    interrupts = Interrupts()
+    interrupts.install()
     from actors.local_cluster import LocalCluster
 
     console = Console(stderr=True, highlight=False)
     clock = SystemClock()
     begun = clock.monotonic()
-    stopping = threading.Event()
     cluster = LocalCluster(config, clock, address)
 
     def step(text: str) -> None:
         console.print(f"[dim]{clock.monotonic() - begun:5.1f} s[/dim]  {text}")
 
-    def interrupted(_signal: int, _frame: object) -> None:
-        if stopping.is_set():
-            raise KeyboardInterrupt
-        stopping.set()
-
+    exit_code = 0
     try:
-        cluster.start(step)
-        signal.signal(signal.SIGINT, interrupted)
-        signal.signal(signal.SIGTERM, interrupted)
+        cluster.start(step, interrupts.check)
+        interrupts.install()
         _announce(console, cluster.config)
-        stopping.wait()
-    except KeyboardInterrupt:
-        stopping.set()
+        interrupts.wait()
+    except (InterruptedStartError, SystemExit):
+        # SystemExit is Ray's own way to take SIGTERM while it starts.
+        exit_code = interrupts.exit_code
     finally:
+        interrupts.install()
         step("stopping")
         cluster.stop(step)
-    step("stopped")
+    step("stopped before it served" if exit_code else "stopped")
+    return exit_code
 
 
 def _announce(console: Console, config: ClusterConfig) -> None:

@@ -117,6 +117,12 @@ StartServe = Callable[..., ServeProcess]
 
 
 @pytest.fixture
+def free_ports() -> list[int]:
+    """Two."""
+    return [free_port(), free_port()]
+
+
+@pytest.fixture
 def start_serve(tmp_path: Path) -> Iterator[StartServe]:
     """Starts servers; all of them are killed at the test's end."""
     started: list[ServeProcess] = []
