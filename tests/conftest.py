@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("raylog", deadline=None)
+settings.load_profile("raylog")
+"""No bound by the wall clock: the machine may be busy."""
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 **The order is list, then mark, then delete.** The listing says what may go at all, the marks what must not. A leader that writes
 a slot between the two writes one that is not in the listing; a slot that is in the listing was there when its log was read.
-The other way round a slot written after its log was read would be listed and unknown to the marks, and only the grace would
-save it. The grace stands beside the order for what is listed and not yet named: slots beyond a hole, whose predecessor is still
-under way.
+The other way round an object written after its log was read would be listed and unknown to the marks. Beside the order stand
+two more guards: no slot goes at or above the checkpoint that its log was read from, so one beyond a hole, whose predecessor is
+still under way, stays; and the grace, for objects that are put before what names them.
 
 All logs are read, as a row may point into another leader's slot. If one cannot be read, or a partition that the controller knows
 to be led is led in none of them, nothing is deleted. A crash leaves objects for the next round, never a reference to one
