@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from raylog.model.clock import SystemClock
 from raylog.model.errors import FencedError
 from raylog.model.logs import fields
 
@@ -22,6 +23,11 @@ T = TypeVar("T")
 
 EXIT_FENCED = 70
 EXIT_FAILED = 71
+
+EARLY_S = 15.0
+PAUSE_S = 3.0
+"""A role that ends so early in its process's life keeps the process, serving nothing, so long: a lasting reason is not met
+several times a second for ever."""
 
 _SWITCH_INTERVAL_S = 0.0005
 """How long a thread that wants the interpreter waits before the loop's thread must give it up. A commit or a slot that a thread
@@ -52,15 +58,23 @@ class LoopThread:
     def run_role(self, life: Coroutine[Any, Any, None], log: logging.LoggerAdapter[logging.Logger]) -> None:
         """Start the coroutine that lasts as long as the role does; when it ends, the process exits."""
 
+        clock = SystemClock()
+        began_s = clock.monotonic()
+
         async def guarded() -> None:
+            code = EXIT_FAILED
             try:
                 await life
+                return
             except FencedError as error:
                 log.warning("fenced: another process has taken over, exiting", extra=fields(reason=error))
-                _exit(EXIT_FENCED)
+                code = EXIT_FENCED
             except BaseException:
                 log.exception("the role failed, exiting")
-                _exit(EXIT_FAILED)
+            if clock.monotonic() - began_s < EARLY_S:
+                # Ray starts the next one at once, which is likely to fail in the same way.
+                await clock.sleep(PAUSE_S)
+            _exit(code)
 
         asyncio.run_coroutine_threadsafe(guarded(), self._loop)
 

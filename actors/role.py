@@ -5,9 +5,11 @@ folder is named before anything imports it, and the shells are imported inside t
 """
 
 import os
+import re
 from dataclasses import dataclass
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from raylog.model.clock import Clock, Random, SystemClock, system_random
 from raylog.model.config import ClusterConfig
@@ -15,9 +17,14 @@ from raylog.model.logs import RoleLogger, configure_logs, role_logger
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
-    from raylog.model.limits import Limits
 
+    from raylog.model.limits import Limits
     from raylog.storage.object_store import ObjectStore
+
+_LOG_BYTES_MAX = 16 << 20
+_LOGS_KEPT = 2
+"""Older files of a role's log; the disk that it shares with others must not fill up."""
+_LIVE_GAUGE = re.compile(r"gauge_live[a-z]*_(?P<pid>[0-9]+)\.db")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +61,13 @@ def set_up_role(config: ClusterConfig, role: str, node_id: str, **context: objec
     folder = metrics_dir(config)
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    configure_logs(config.log_level, _role_log_stream(config, role, context))
+    configure_logs(config.log_level, _log_file(config, role, context))
 
     from prometheus_client import CollectorRegistry
+
     from raylog.model.limits import Limits
 
+    _forget_gauges_of_the_dead(folder)
     return RoleSetup(
         config=config,
         node_id=node_id,
@@ -70,8 +79,30 @@ def set_up_role(config: ClusterConfig, role: str, node_id: str, **context: objec
     )
 
 
-def _role_log_stream(config: ClusterConfig, role: str, context: dict[str, object]) -> TextIO:
+def _log_file(config: ClusterConfig, role: str, context: dict[str, object]) -> RotatingFileHandler:
     name = "-".join([role, *(str(value) for value in context.values())])
     folder = Path(config.run_dir) / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    return open(folder / f"{name}.log", "a", encoding="utf-8", buffering=1)
+    return RotatingFileHandler(
+        folder / f"{name}.log", maxBytes=_LOG_BYTES_MAX, backupCount=_LOGS_KEPT, encoding="utf-8"
+    )
+
+
+def _forget_gauges_of_the_dead(folder: Path) -> None:
+    """A gauge says what is so now: those of processes that have ended count no more. Their counters go on counting."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    pids = {int(found["pid"]) for path in folder.iterdir() if (found := _LIVE_GAUGE.fullmatch(path.name))}
+    for pid in pids:
+        if not _is_alive(pid):
+            mark_process_dead(pid, str(folder))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

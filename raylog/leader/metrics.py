@@ -91,7 +91,9 @@ class LeaderMetrics:
         return total
 
     def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"raylog_leader_{name}", text, ["leader"], registry=self._registry).labels(self._leader)
+        return Gauge(
+            f"raylog_leader_{name}", text, ["leader"], registry=self._registry, multiprocess_mode="livemostrecent"
+        ).labels(self._leader)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         family = Histogram(f"raylog_leader_{name}", text, ["leader"], buckets=buckets, registry=self._registry)

@@ -7,7 +7,7 @@
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, TextIO
+from typing import Any
 
 _FIELDS = "raylog_fields"
 
@@ -57,9 +57,9 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def configure_logs(level: str = "WARNING", stream: TextIO | None = None) -> None:
-    """Send Raylog's log lines of ``level`` and above to ``stream`` (standard error by default)."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+def configure_logs(level: str = "WARNING", handler: logging.Handler | None = None) -> None:
+    """Send Raylog's log lines of ``level`` and above to ``handler`` (standard error by default)."""
+    handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogfmtFormatter())
     logger = logging.getLogger("raylog")
     logger.handlers = [handler]
