@@ -32,6 +32,7 @@ class RouteMaker:
             leaders=leaders,
             topics={route.name: route for _, route in self._topics.values()},
             broker_configs=self._rules.merged_broker_configs(state),
+            static_broker_configs=self._rules.broker_configs,
         )
 
     def _route(self, topic: TopicState) -> tuple[TopicState, TopicRoute]:

@@ -63,11 +63,17 @@ def _shows(table: RoutingTable, done: Sequence[tuple[Resource, tuple[ConfigChang
     """Whether the routes have the settings that were set or deleted; lists that were added to are taken to come
     along."""
     return all(
-        change.op not in (0, DELETE) or overrides.get(change.key) == (None if change.op == DELETE else change.value)
+        change.op not in (0, DELETE)
+        or overrides.get(change.key) == (_below(table, resource, change.key) if change.op == DELETE else change.value)
         for resource, changes in done
         if (overrides := _overrides(table, resource)) is not None
         for change in changes
     )
+
+
+def _below(table: RoutingTable, resource: Resource, key: str) -> str | None:
+    """What a setting is without what was set through Kafka."""
+    return table.static_broker_configs.get(key) if resource[0] == ResourceType.BROKER else None
 
 
 def _overrides(table: RoutingTable, resource: Resource) -> Mapping[str, str] | None:

@@ -115,5 +115,7 @@ def _configs(context: RequestContext, result: TopicResult) -> tuple[Any, ...]:
             config_source=i8(entry.source),
             is_sensitive=entry.sensitive,
         )
-        for entry in topic_config.describe(result.configs, context.table.broker_configs)
+        for entry in topic_config.describe(
+            result.configs, context.table.dynamic_broker_configs, context.table.static_broker_configs
+        )
     )

@@ -45,11 +45,13 @@ def _result(context: RequestContext, request: Any, resource: Any) -> Any:
 def _entries(context: RequestContext, resource: Any) -> Sequence[ConfigEntry]:
     table = context.table
     if resource.resource_type == ResourceType.TOPIC:
-        entries = topic_config.describe(table.topics[resource.resource_name].configs, table.broker_configs)
+        topic = table.topics[resource.resource_name]
+        entries = topic_config.describe(topic.configs, table.dynamic_broker_configs, table.static_broker_configs)
     elif resource.resource_name:
-        entries = broker_config.describe(table.broker_configs, _facts(context, int(resource.resource_name)))
+        facts = {**table.static_broker_configs, **_facts(context, int(resource.resource_name))}
+        entries = broker_config.describe(table.dynamic_broker_configs, facts)
     else:
-        entries = broker_config.describe_cluster_defaults(table.broker_configs)
+        entries = broker_config.describe_cluster_defaults(table.dynamic_broker_configs)
     wanted = resource.configuration_keys
     return [entry for entry in entries if wanted is None or entry.name in wanted]
 

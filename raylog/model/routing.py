@@ -63,7 +63,15 @@ class RoutingTable:
     leaders: dict[LeaderId, LeaderEndpoint]
     topics: dict[str, TopicRoute]
     broker_configs: dict[str, str] = field(default_factory=dict)
-    """Cluster-wide dynamic broker settings (DescribeConfigs of type BROKER), overrides only."""
+    """Cluster-wide broker settings, overrides only: those set through Kafka, and below them those of the configuration file."""
+    static_broker_configs: dict[str, str] = field(default_factory=dict)
+    """Those of the configuration file, which no request takes away."""
+
+    @property
+    def dynamic_broker_configs(self) -> dict[str, str]:
+        """Those that were set through Kafka to something else than the configuration file says."""
+        static = self.static_broker_configs
+        return {name: value for name, value in self.broker_configs.items() if static.get(name) != value}
 
     def leader_epoch(self, route: PartitionRoute) -> LeaderEpoch:
         """The partition's leader epoch, or -1 while its leader is not up."""

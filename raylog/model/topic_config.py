@@ -245,16 +245,26 @@ def known(name: str) -> ConfigKey:
         raise InvalidError(f"There is no topic setting '{name}'.") from None
 
 
-def describe(overrides: Mapping[str, str], broker_overrides: Mapping[str, str] | None = None) -> list[ConfigEntry]:
-    """All settings of a topic as DescribeConfigs shows them, in alphabetical order."""
-    return [_entry(key, overrides, broker_overrides or {}) for key in TOPIC_CONFIGS.values()]
+def describe(
+    overrides: Mapping[str, str],
+    broker_overrides: Mapping[str, str] | None = None,
+    static_overrides: Mapping[str, str] | None = None,
+) -> list[ConfigEntry]:
+    """All settings of a topic as DescribeConfigs shows them, in alphabetical order.
+
+    ``broker_overrides`` were set through Kafka, ``static_overrides`` in the configuration file.
+    """
+    return [_entry(key, overrides, broker_overrides or {}, static_overrides or {}) for key in TOPIC_CONFIGS.values()]
 
 
-def _entry(key: ConfigKey, overrides: Mapping[str, str], broker: Mapping[str, str]) -> ConfigEntry:
+def _entry(
+    key: ConfigKey, overrides: Mapping[str, str], dynamic: Mapping[str, str], static: Mapping[str, str]
+) -> ConfigEntry:
     synonyms = [
-        ConfigSynonym(name=synonym, value=broker[synonym], source=ConfigSource.DYNAMIC_DEFAULT_BROKER)
+        ConfigSynonym(name=synonym, value=configs[synonym], source=source)
         for synonym in key.synonyms
-        if synonym in broker
+        for source, configs in ((ConfigSource.DYNAMIC_DEFAULT_BROKER, dynamic), (ConfigSource.STATIC_BROKER, static))
+        if synonym in configs
     ]
     default_name = key.synonyms[0] if key.synonyms else key.name
     synonyms.append(ConfigSynonym(name=default_name, value=key.default, source=ConfigSource.DEFAULT))
@@ -263,7 +273,7 @@ def _entry(key: ConfigKey, overrides: Mapping[str, str], broker: Mapping[str, st
         synonyms.insert(0, own)
     return ConfigEntry(
         name=key.name,
-        value=_text(key, overrides, broker),
+        value=_text(key, overrides, {**static, **dynamic}),
         source=synonyms[0].source,
         type=key.type,
         documentation=key.documentation,

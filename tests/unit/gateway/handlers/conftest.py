@@ -155,7 +155,8 @@ class Controller:
         kind, name = alteration.resource_type, alteration.name
         try:
             if kind == 4:
-                configs = broker_config.altered(table.broker_configs, alteration.changes)
+                dynamic = broker_config.altered(table.dynamic_broker_configs, alteration.changes)
+                configs = {**table.static_broker_configs, **dynamic}
                 changes: dict[str, Any] = {"broker_configs": configs}
             else:
                 topic = table.topics[name]

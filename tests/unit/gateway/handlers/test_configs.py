@@ -5,7 +5,9 @@ import asyncio
 import pytest
 from kio.schema.errors import ErrorCode
 
+from gateway import config_alteration
 from gateway.messages import request_types
+from raylog.model.admin import ConfigChange
 from raylog.model.broker_config import BROKER_CONFIGS
 from raylog.model.topic_config import TOPIC_CONFIGS
 
@@ -69,6 +71,29 @@ async def test_settings_of_a_broker(desk) -> None:
     assert configs["socket.request.max.bytes"].value == "104857600"
     (default,) = (await describe(desk, 4, (BROKER, "", None))).results
     assert [config.name for config in default.configs] == ["num.partitions"]
+
+
+async def test_settings_of_the_configuration_file_are_static(desk) -> None:
+    file = {"num.partitions": "6", "message.max.bytes": "99"}
+    desk.controller.change(broker_configs={**file, "num.partitions": "7"}, static_broker_configs=file)
+    (broker, topic, default) = (
+        await describe(desk, 4, (BROKER, "2", None), (TOPIC, "alpha", ("max.message.bytes",)), (BROKER, "", None))
+    ).results
+    found = {config.name: (config.value, config.config_source) for config in broker.configs}
+    assert (found["num.partitions"], found["message.max.bytes"]) == (("7", 3), ("99", 4))
+    assert [(config.value, config.config_source) for config in topic.configs] == [("99", 4)]
+    assert [(config.name, config.value) for config in default.configs] == [("num.partitions", "7")]
+
+
+async def test_a_setting_taken_back_is_shown_by_the_configuration_files_value(desk) -> None:
+    file = {"num.partitions": "6"}
+    desk.controller.change(broker_configs={"num.partitions": "7"}, static_broker_configs=file)
+    done = [((BROKER, ""), (ConfigChange(key="num.partitions", op=1, value=None),))]
+    assert not config_alteration._shows(desk.routes.table, done)
+    answer = await increment(desk, 1, (BROKER, "", [("num.partitions", 1, None)]))
+    assert answer.responses[0].error_code is ErrorCode.none
+    assert desk.routes.table.broker_configs == file
+    assert config_alteration._shows(desk.routes.table, done)
 
 
 @pytest.mark.parametrize(
