@@ -26,7 +26,7 @@ from raylog.storage.wal import FlushPolicy, WalEntry
 from raylog.storage.wal_disk import WalDisk
 from raylog.storage.wal_format import encode_fence_mark, entry_bytes, highest_fence_mark
 from raylog.storage.wal_pool import Offload, SegmentPool
-from raylog.storage.wal_recovery import Leftovers, find_leftovers, read_segment
+from raylog.storage.wal_recovery import Leftovers, OldEpoch, find_leftovers, read_segment
 from raylog.storage.wal_segments import SegmentLog, Write
 
 _SMOOTHING = 0.1
@@ -127,7 +127,7 @@ class FileWal:
         for old in self._leftovers.epochs:
             next_lsn = old.segments[0].header.first_lsn
             for index in range(len(old.segments)):
-                entries = await self._offload(partial(read_segment, self._disk, old, index, next_lsn))
+                entries = await self._offload(partial(self._read_segment, old, index, next_lsn))
                 if not entries:
                     break
                 next_lsn = Lsn(entries[-1].lsn + 1)
@@ -135,6 +135,15 @@ class FileWal:
                     yield entry
             cuts[old.epoch] = Lsn(next_lsn - 1)
         self._cuts = cuts
+
+    def _read_segment(self, old: OldEpoch, index: int, next_lsn: Lsn) -> list[WalEntry]:
+        try:
+            return read_segment(self._disk, old, index, next_lsn)
+        except FileNotFoundError:
+            # Whoever removed it since it was listed has its content in durable slots: a later taker, by whom this one is
+            # fenced; or the writer before this one, which had not noticed its end, and whose slots this one has replayed.
+            self._check_not_above(self._epoch, self._disk.read_fence())
+            return []
 
     def start(self, on_durable: Callable[[Lsn], None], on_fatal: Callable[[Exception], None]) -> None:
         assert self._cuts is not None, "recover is read to its end first"

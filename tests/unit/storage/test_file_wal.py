@@ -230,6 +230,39 @@ async def test_a_fenced_writers_segments_are_never_used_again(disk: PosixDisk) -
     await third.wal.close()
 
 
+async def test_a_taker_that_is_overtaken_while_it_reads_learns_that_it_is_fenced(disk: PosixDisk) -> None:
+    first = await Writer(disk).open(1)
+    first.wal.append(entry(1))
+    await first.until_durable(1)
+    await first.wal.close()
+    slow = Writer(disk)
+    await slow.wal.open(LogEpoch(2))
+    quick = await Writer(disk).open(3)
+    quick.wal.append(entry(1))
+    await quick.until_durable(1)
+    quick.wal.flushed(Lsn(1))
+    await quick.wal.close()  # what the first had is in the bucket, and its segment is gone
+    with pytest.raises(FencedError, match="held by epoch 3"):
+        assert not [found async for found in slow.wal.recover()]
+    await slow.wal.close()
+
+
+async def test_what_the_fenced_writer_removes_while_the_taker_reads_is_in_the_bucket(disk: PosixDisk) -> None:
+    first = await Writer(disk).open(1)
+    first.wal.append(entry(1, b"flushed"))
+    await first.until_durable(1)
+    await first.wal.close()
+    writer = await Writer(disk).open(2)
+    writer.wal.append(entry(1, b"not flushed"))
+    await writer.until_durable(1)
+    taker = Writer(disk)
+    await taker.wal.open(LogEpoch(3))
+    writer.wal.flushed(Lsn(1))
+    await writer.wal.close()
+    assert [found.parts async for found in taker.wal.recover()] == [(b"not flushed",)]
+    await taker.wal.close()
+
+
 async def test_a_lower_epoch_cannot_open(disk: PosixDisk) -> None:
     await (await Writer(disk).open(5)).wal.close()
     with pytest.raises(FencedError, match="held by epoch 5"):
