@@ -90,8 +90,8 @@ class Checkpoints:
         snapshots = []
         turn_began = self._clock.monotonic()
         for hosted in list(self._partitions):
-            if hosted.partition not in self._partitions:
-                continue  # released meanwhile: the slots after this checkpoint say so
+            if self._partitions.settling(hosted.partition) is not hosted:
+                continue  # released meanwhile, even if led again: the slots after this checkpoint say so
             snapshots.append(self._snapshot(hosted))
             if self._clock.monotonic() - turn_began > _TURN_SECONDS:
                 await self._clock.sleep(0)

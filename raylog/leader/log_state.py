@@ -75,7 +75,10 @@ class LogState:
                 if event.partition not in self.partitions:
                     self._add(event.partition, event.topic_name, event.epoch_base, event.configs, slot - 1, None)
             case Release() | Delete():
-                self.partitions.pop(event.partition, None)
+                led = self.partitions.get(event.partition)
+                # A checkpoint's partition that is newer than this was led again since.
+                if led is not None and slot > led.as_of_slot:
+                    del self.partitions[event.partition]
             case LogStart():
                 led = self.partitions.get(event.partition)
                 if led is not None and slot > led.as_of_slot:

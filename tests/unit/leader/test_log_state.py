@@ -25,7 +25,6 @@ class Writer:
         self.slot = 0
         self.ends: dict[TopicPartition, int] = {}
         self.starts: dict[TopicPartition, int] = {}
-        self.released: set[TopicPartition] = set()
 
     def next_slot(self, steps: Sequence[tuple[str, int, int]]) -> SlotMeta:
         self.slot += 1
@@ -36,14 +35,13 @@ class Writer:
         position = 64
         for kind, number, count in steps:
             partition = PARTITIONS[number]
-            if kind == "adopt" and partition not in self.ends and partition not in self.released:
+            if kind == "adopt" and partition not in self.ends and partition not in touched:
                 self.ends[partition] = self.starts[partition] = 0
                 events.append(
                     Adopt(partition=partition, epoch_base=-number, topic_name="t", configs={"retention.ms": "5"})
                 )
             elif kind == "release" and partition in self.ends and partition not in touched:
                 events.append(Release(partition=partition, end_offset=self.ends.pop(partition)))
-                self.released.add(partition)
             elif kind == "log start" and partition in self.ends and partition not in touched:
                 self.starts[partition] = min(self.starts[partition] + count, self.ends[partition])
                 events.append(LogStart(partition=partition, offset=self.starts[partition]))
@@ -102,7 +100,7 @@ STEP = st.tuples(
 def test_recovery_from_any_checkpoint_equals_replay_of_all(
     steps: list[list[tuple[str, int, int]]], at: int, lags: list[int]
 ) -> None:
-    """Each partition of the checkpoint is as of a slot of its own, at or after the checkpoint's."""
+    """Each partition of the checkpoint is as of a slot of its own, at or after the checkpoint's, and may have come back."""
     writer = Writer()
     metas = [writer.next_slot(slot_steps) for slot_steps in steps]
     at = min(at, len(metas))
@@ -122,6 +120,16 @@ def test_recovery_from_any_checkpoint_equals_replay_of_all(
     resumed = LogState(LEADER, checkpoint)
     for slot in range(at + 1, len(metas) + 1):
         resumed.apply(slot, metas[slot - 1])
+    assert told(resumed) == told(whole)
+
+
+def test_release_that_is_older_than_the_state_of_a_checkpoint_takes_nothing_from_it() -> None:
+    writer = Writer()
+    whole = LogState(LEADER)
+    for slot, steps in enumerate([[("adopt", 0, 1)], [("release", 0, 1)], [("adopt", 0, 1), ("append", 0, 3)]], 1):
+        whole.apply(slot, writer.next_slot(steps))
+    resumed = LogState(LEADER, tuple(snapshots(whole, dict.fromkeys(PARTITIONS, 3))))
+    resumed.apply(2, SlotMeta(events=[Release(partition=PARTITIONS[0], end_offset=0)]))
     assert told(resumed) == told(whole)
 
 
