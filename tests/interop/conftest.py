@@ -1,5 +1,10 @@
-"""A real ``raylog serve`` and Kafka's own Java tools, fetched from Maven Central into ``target/``; ``make interop`` runs this."""
+"""A real ``raylog serve``, and clients of other languages built by their own tools; ``make interop`` runs this.
 
+Every language is tried unless ``--languages`` names fewer; a chosen one whose tools are missing stops the run with a sentence.
+What is fetched and built goes to ``target/`` and ``node/node_modules/``.
+"""
+
+import os
 import shutil
 import socket
 import subprocess
@@ -28,18 +33,92 @@ _TOOLS = {
 Tool = Callable[..., str]
 
 
+_NEEDS = {
+    "java": (("java", "javac", "mvn"), "Java 17 and Maven"),
+    "go": (("go",), "Go 1.21 or newer"),
+    "node": (("node", "npm"), "Node 20 or newer"),
+}
+Scenario = Callable[[str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--languages", default=",".join(_NEEDS), help="the languages whose clients are tried, such as 'java,node'"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    chosen = config.getoption("--languages").split(",")
+    unknown = set(chosen) - set(_NEEDS)
+    if unknown:
+        raise pytest.UsageError(f"--languages knows {', '.join(_NEEDS)}, not {', '.join(sorted(unknown))}.")
+    for language in chosen:
+        programs, package = _NEEDS[language]
+        missing = [program for program in programs if shutil.which(program) is None]
+        if missing:
+            others = ",".join(other for other in chosen if other != language)
+            raise pytest.UsageError(
+                f"make interop needs '{missing[0]}' on the PATH: install {package} first, "
+                f"or leave {language} out with: make interop ARGS='--languages {others}'"
+            )
+    left_out = [item for item in items if item.path.is_relative_to(_HERE) and _language(item) not in chosen]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _language(item: pytest.Item) -> str:
+    """Test modules are named for their language: ``test_java_tools.py``."""
+    return item.path.stem.split("_")[1]
+
+
 @pytest.fixture(scope="session")
 def classpath() -> str:
-    for program in ("java", "mvn"):
-        if shutil.which(program) is None:
-            pytest.exit(f"make interop needs '{program}' on the PATH: install Java 17 and Maven first.", returncode=2)
-    subprocess.run(
-        ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={_HERE / 'target'}"],
-        cwd=_HERE,
-        check=True,
-        timeout=600,
-    )
+    _run(["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={_HERE / 'target'}"], cwd=_HERE)
     return str(_HERE / "target" / "*")
+
+
+@pytest.fixture(scope="session")
+def java_clients(classpath: str, bootstrap: str) -> Scenario:
+    classes = _HERE / "target" / "classes"
+    _run(["javac", "-cp", classpath, "-d", str(classes), *map(str, (_HERE / "java").glob("*.java"))], cwd=_HERE)
+    command = ["java", "-Xmx256m", "-cp", f"{classes}{os.pathsep}{classpath}", "Clients", bootstrap]
+    return lambda name: _run([*command, name], cwd=_HERE)
+
+
+@pytest.fixture(scope="session")
+def go_clients(bootstrap: str) -> Scenario:
+    program = str(_HERE / "target" / "go-interop")
+    _run(["go", "test", "-c", "-o", program, "."], cwd=_HERE / "go")
+    return lambda name: _run(
+        [program, "-test.v", "-test.run", f"^{name}$"], cwd=_HERE / "go", bootstrap=bootstrap, must_print="--- PASS"
+    )
+
+
+@pytest.fixture(scope="session")
+def node_clients(bootstrap: str) -> Scenario:
+    _run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=_HERE / "node")
+    return lambda name: _run(
+        ["node", "--test", "--test-name-pattern", f"^{name}$", "round_trips.test.js"],
+        cwd=_HERE / "node",
+        bootstrap=bootstrap,
+        must_print="# pass 1\n",
+    )
+
+
+def _run(command: list[str], *, cwd: Path, bootstrap: str = "", must_print: str = "") -> None:
+    """Run to the end; a non-zero exit code, or nothing having run, fails the test with all that was printed."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, "RAYLOG_BOOTSTRAP": bootstrap, "KAFKAJS_NO_PARTITIONER_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    printed = f"{' '.join(command)}:\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, printed
+    assert must_print in done.stdout, printed
 
 
 @pytest.fixture(scope="session")
