@@ -81,7 +81,9 @@ async def gather_answers(context: RequestContext, request: Any, parts: FetchPart
         answers = dict(parts.refused)
         for answered in by_leader.values():
             answers.update(answered)
-        lacking = request.min_bytes - sum(map(answer_bytes, answers.values()))
+        # No more than it may return, as in Kafka: it would wait for what can never be there.
+        wanted = min(request.min_bytes, request.max_bytes, context.services.limits.fetch_bytes_max)
+        lacking = wanted - sum(map(answer_bytes, answers.values()))
         left_s = deadline - clock.monotonic()
         has_error = any(answer.error_code for answer in answers.values())
         if is_last or lacking <= 0 or has_error or left_s <= 0 or not answers:

@@ -225,6 +225,20 @@ async def test_min_bytes_is_met_by_the_sum_of_several_leaders(world):
     assert records_of((await client.receive())[1]) == {("t", 0): one, ("t", 1): one}
 
 
+async def test_a_fetch_over_several_leaders_waits_for_no_more_bytes_than_it_may_return(world):
+    first, second = Log(), Log()
+    first.append(0, batch(0))
+    await world.leader(1, first)
+    await world.leader(2, second)
+    await world.topic("t", [1, 2])
+    client = await world.client()
+    answer = await client.ask(
+        fetch({("t", 0): 0, ("t", 1): 0}, max_wait_ms=60_000, min_bytes=10_000, max_bytes=len(batch(0)))
+    )
+    assert records_of(answer) == {("t", 0): batch(0), ("t", 1): b""}
+    assert first.waits == second.waits == 0
+
+
 async def test_a_fetch_over_several_leaders_answers_what_there_is_when_its_time_is_over(world):
     first, second = Log(), Log()
     first.append(0, batch(0))
