@@ -2,8 +2,7 @@
 
 from controller.rules import ClusterRules
 from controller.state import MetadataState, PartitionState, TopicState
-from raylog.model.admin import BROKER_ID_NONE
-from raylog.model.ids import LeaderId, TopicId
+from raylog.model.ids import BROKER_ID_NONE, LeaderId, TopicId
 from raylog.model.routing import LeaderEndpoint, PartitionRoute, RoutingTable, TopicRoute
 
 

@@ -10,8 +10,7 @@ from typing import Final
 
 from kio.schema.errors import ErrorCode
 
-from raylog.model.admin import BROKER_ID_NONE
-from raylog.model.ids import BrokerId
+from raylog.model.ids import BROKER_ID_NONE, BrokerId
 from raylog.model.routing import PartitionRoute, RoutingTable, TopicRoute
 
 REPLICATION_FACTOR: Final = 1

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicId, TopicPartition
+from raylog.model.ids import LeaderId, LogEpoch, TopicId, TopicPartition
 from raylog.model.routing import BrokerEndpoint, LeaderEndpoint, RoutingTable
 
 
@@ -146,6 +146,3 @@ class ControllerClient(Protocol):
     async def status(self) -> dict[str, object]:
         """What ``raylog status`` shows: JSON-able."""
         ...
-
-
-BROKER_ID_NONE = BrokerId(-1)
