@@ -121,8 +121,8 @@ class _Group:
             heartbeat_interval_ms=1_000,
             request_timeout_ms=20_000,
         )
-        await consumer.start()
         try:
+            await consumer.start()  # inside: a member that leaves while it joins is closed, too
             while True:
                 batches = await consumer.getmany(timeout_ms=500, max_records=500)
                 for partition, records in batches.items():
