@@ -40,6 +40,7 @@ _RAY_ENVIRONMENT = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_event_stats": "0",
     "RAY_memory_monitor_refresh_ms": "0",
 }
 _MALLOC_ENVIRONMENT = {
