@@ -12,7 +12,7 @@ import json
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pyarrow as pa
@@ -59,9 +59,11 @@ _INDEX_SCHEMA_BYTES = _INDEX_SCHEMA.serialize().to_pybytes()
 _PRODUCERS_SCHEMA_BYTES = _PRODUCERS_SCHEMA.serialize().to_pybytes()
 
 
-@dataclass(frozen=True, slots=True)
-class IndexRow:
-    """A run of contiguous batches of one partition, at most about 1 MiB, inside a data object."""
+class IndexRow(NamedTuple):
+    """A run of contiguous batches of one partition, at most about 1 MiB, inside a data object.
+
+    A tuple, as a recovery may read a million of them.
+    """
 
     topic_id: TopicId
     partition: int
@@ -75,8 +77,7 @@ class IndexRow:
     leader_epoch: LeaderEpoch
 
 
-@dataclass(frozen=True, slots=True)
-class ProducerRow:
+class ProducerRow(NamedTuple):
     """A batch of an idempotent producer: what a replay needs to refuse its duplicates."""
 
     topic_id: TopicId
@@ -176,10 +177,8 @@ def decode_meta(data: bytes) -> SlotMeta:
     topic_ids: dict[bytes, TopicId] = {}
     try:
         return SlotMeta(
-            index=[IndexRow(_topic_id(r[0], topic_ids), *r[1:]) for r in _decode_table(_INDEX_SCHEMA, parts[0])],
-            producers=[
-                ProducerRow(_topic_id(r[0], topic_ids), *r[1:]) for r in _decode_table(_PRODUCERS_SCHEMA, parts[1])
-            ],
+            index=list(map(IndexRow._make, _decode_table(_INDEX_SCHEMA, parts[0], topic_ids))),
+            producers=list(map(ProducerRow._make, _decode_table(_PRODUCERS_SCHEMA, parts[1], topic_ids))),
             events=[event_from_json(e) for e in json.loads(bytes(parts[2]))] if parts[2] else (),
         )
     except (pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
@@ -196,11 +195,13 @@ def _encode_table(schema: Any, schema_bytes: bytes, rows: Iterable[tuple[Any, ..
     return b"".join((schema_bytes, batch.serialize(), _END_OF_STREAM))
 
 
-def _decode_table(schema: Any, data: memoryview) -> Iterable[tuple[Any, ...]]:
+def _decode_table(schema: Any, data: memoryview, topic_ids: dict[bytes, TopicId]) -> Iterable[tuple[Any, ...]]:
+    """The rows, with one object for each topic id: they are compared and hashed often."""
     if not data:
         return ()
     table = pa.ipc.open_stream(pa.py_buffer(data)).read_all()
-    return zip(*(table.column(field.name).to_pylist() for field in schema), strict=True)
+    raw, *columns = (table.column(field.name).to_pylist() for field in schema)
+    return zip([_topic_id(id_, topic_ids) for id_ in raw], *columns, strict=True)
 
 
 def _topic_id(raw: bytes, known: dict[bytes, TopicId]) -> TopicId:
