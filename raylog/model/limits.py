@@ -47,6 +47,8 @@ class GatewayLimits:
     """A longer answer of a leader closes the connection to it."""
     block_cache_bytes: int = 256 * MIB
     """Ranges of data objects kept for catch-up readers."""
+    metadata_cache_partitions: int = 100_000
+    """Partitions as Metadata shows them, kept between requests; each version that clients speak counts anew."""
     close_s_max: float = 5.0
     """When closing, requests in flight have so long to be answered."""
 

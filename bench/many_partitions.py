@@ -1,0 +1,184 @@
+"""``python -m bench.many_partitions``: what a cluster of many partitions costs, on a real ``raylog serve``.
+
+Topics are made one after the other, each is written to in all its partitions, and the server is started again on what it
+has. Times of a request are the median of a few. Figures go to docs/performance.md after a run of the usual size.
+"""
+
+import socket
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import Annotated, Any, Final
+
+import typer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from kio.index import load_payload_module
+from kio.static.constants import EntityType
+from kio.static.protocol import Payload
+from rich.console import Console
+
+from bench import machine, report
+from bench.measures import Figure
+from bench.servers import RaylogServer, Server, ServerError
+from raylog.protocol.batch import Record, encode_batch
+from raylog.protocol.wire import decode_response, encode_request, ms, request_schema, topic_name
+
+_TOPICS: Final = 10
+_PARTITIONS: Final = 1_000
+_PRODUCE: Final = (0, 9)
+_METADATA: Final = (3, 12)
+_REQUEST_S_MAX: Final = 120.0
+_SETTLE_S: Final = 5.0
+_IDLE_S: Final = 10.0
+_ASKED: Final = 5
+_PASSES: Final = 3
+_RECORDS: Final = encode_batch([Record(value=bytes(100))])
+
+
+def many_partitions(
+    topics: Annotated[int, typer.Option(min=1, help="Topics.")] = _TOPICS,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic.")] = _PARTITIONS,
+    wal: Annotated[str, typer.Option(help="WAL class: file or object.")] = "file",
+    page: Annotated[bool, typer.Option(help="Rewrite the section in docs/performance.md.")] = True,
+) -> None:
+    """Measure a cluster of many partitions: how long things take, and what they cost."""
+    console = Console(stderr=True, highlight=False)
+    figures = []
+    try:
+        with RaylogServer(name=wal, title=f"{wal} WAL", wal=wal) as server:
+            for figure in measure(server, [f"many-{number}" for number in range(topics)], partitions):
+                console.print(f"{figure.name:50} {report.number(figure.value):>8} {figure.unit}")
+                figures.append(figure)
+    except ServerError as error:
+        console.print(str(error), markup=False)
+        raise typer.Exit(1) from None
+    if page and (topics, partitions, wal) == (_TOPICS, _PARTITIONS, "file"):
+        table = [
+            [f"{topics} topics of {partitions:,} partitions", ""],
+            *([f"{figure.name}, {figure.unit}", report.number(figure.value)] for figure in figures),
+        ]
+        report.rewrite_page("many-partitions", table, machine.describe(), "python -m bench.many_partitions")
+
+
+def measure(server: Server, topics: Sequence[str], partitions: int) -> Iterator[Figure]:
+    """All figures, in the order in which they come."""
+    yield _seconds("ready without a topic", server.started_in_s)
+    yield from _costs(server, "without a topic")
+    admin = AdminClient({"bootstrap.servers": server.bootstrap, "log_level": 0})
+    made = [_timed(lambda topic=topic: _create(admin, topic, partitions)) for topic in topics]
+    yield _seconds("create the first topic", made[0])
+    yield _seconds("create the last topic", made[-1])
+    answers = [_metadata(server) for _ in range(_ASKED)]
+    yield Figure(name="Metadata of everything", value=median(a[0] for a in answers) * 1e3, unit="ms", better="lower")
+    yield Figure(name="Metadata of everything, size", value=answers[0][1] / 1e3, unit="kB", better="lower")
+    yield from _costs(server, "with all partitions")
+    passes = [_timed(lambda: _produce(server, topics, partitions)) for _ in range(_PASSES)]
+    yield _seconds("the first record to each partition", passes[0])
+    yield _seconds("one more record to each partition", median(passes[1:]))
+    yield from _costs(server, "after producing")
+    yield _seconds("alter one topic's settings", _timed(lambda: _retain(server, topics[0])))
+    server.restart()
+    until_led = _timed(lambda: _wait_until_led(server, len(topics) * partitions))
+    yield _seconds("stopped and started again, until all are led", server.started_in_s + until_led)
+    yield _seconds("a record to each partition after that", _timed(lambda: _produce(server, topics, partitions)))
+    yield from _costs(server, "after the restart")
+    admin = AdminClient({"bootstrap.servers": server.bootstrap, "log_level": 0})
+    yield _seconds(
+        "delete one topic", _timed(lambda: admin.delete_topics([topics[0]])[topics[0]].result(_REQUEST_S_MAX))
+    )
+
+
+def _costs(server: Server, when: str) -> Iterator[Figure]:
+    """What it takes while nobody asks anything of it."""
+    time.sleep(_SETTLE_S)
+    used_s, begun = server.cpu_seconds(), time.perf_counter()
+    time.sleep(_IDLE_S)
+    share = (server.cpu_seconds() - used_s) / (time.perf_counter() - begun)
+    yield Figure(name=f"idle CPU {when}", value=share * 100, unit="% of a core", better="lower")
+    yield Figure(name=f"memory {when}", value=server.resident_bytes() / 1e6, unit="MB", better="lower")
+
+
+def _create(admin: AdminClient, topic: str, partitions: int) -> None:
+    options: dict[str, Any] = {"operation_timeout": _REQUEST_S_MAX, "request_timeout": _REQUEST_S_MAX}
+    admin.create_topics([NewTopic(topic, partitions, 1)], **options)[topic].result(_REQUEST_S_MAX)
+
+
+def _retain(server: Server, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": server.bootstrap, "log_level": 0})
+    change = ConfigEntry("retention.ms", "86400000", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])
+    admin.incremental_alter_configs([resource])[resource].result(_REQUEST_S_MAX)
+
+
+def _produce(server: Server, topics: Sequence[str], partitions: int) -> None:
+    """A small record to every partition: a request for each topic, as Java's client makes them, one after the other."""
+    types = load_payload_module(*_PRODUCE, EntityType.request)
+    data = tuple(types.PartitionProduceData(index=number, records=_RECORDS) for number in range(partitions))
+    with _connected(server) as connection:
+        for topic in topics:
+            topic_data = (types.TopicProduceData(name=topic_name(topic), partition_data=data),)
+            request = types.ProduceRequest(
+                transactional_id=None, acks=-1, timeout=ms(int(_REQUEST_S_MAX * 1000)), topic_data=topic_data
+            )
+            answer: Any = decode_response(*_PRODUCE, _asked(connection, request))[1]
+            errors = {part.error_code.name for each in answer.responses for part in each.partition_responses}
+            if errors != {"none"}:
+                raise ServerError(f"{server.title} refused records: {', '.join(sorted(errors))}.")
+
+
+def _wait_until_led(server: Server, partitions: int) -> None:
+    deadline = time.perf_counter() + _REQUEST_S_MAX
+    while _metadata(server)[2] < partitions:
+        if time.perf_counter() > deadline:
+            raise ServerError(f"{server.title} did not lead all partitions within {_REQUEST_S_MAX:.0f} s.")
+        time.sleep(0.05)
+
+
+def _metadata(server: Server) -> tuple[float, int, int]:
+    """Seconds from a Metadata request for all topics to its whole answer, the answer's bytes, and the partitions that are led."""
+    schema: Any = request_schema(*_METADATA)
+    asked = schema(topics=None, allow_auto_topic_creation=False, include_topic_authorized_operations=False)
+    with _connected(server) as connection:
+        begun = time.perf_counter()
+        frame = _asked(connection, asked)
+        elapsed = time.perf_counter() - begun
+    response: Any = decode_response(*_METADATA, frame)[1]
+    topics = (topic for topic in response.topics if not topic.is_internal)
+    return elapsed, len(frame), sum(partition.leader_id >= 0 for topic in topics for partition in topic.partitions)
+
+
+def _connected(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=_REQUEST_S_MAX)
+
+
+def _asked(connection: socket.socket, request: Payload) -> bytes:
+    """The answer's frame."""
+    connection.sendall(b"".join(encode_request(request, correlation_id=1)))
+    (size,) = struct.unpack(">i", _exactly(connection, 4))
+    return _exactly(connection, size)
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    received = bytearray(size)
+    view = memoryview(received)
+    while view:
+        count = connection.recv_into(view)
+        if not count:
+            raise ServerError("The server closed a connection in the middle of an answer.")
+        view = view[count:]
+    return bytes(received)
+
+
+def _timed(work: Any) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _seconds(name: str, value: float) -> Figure:
+    return Figure(name=name, value=value, unit="s", better="lower")
+
+
+if __name__ == "__main__":
+    typer.run(many_partitions)
