@@ -18,7 +18,7 @@ import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-_READY_S_MAX = 90.0
+_READY_S_MAX = 180.0
 _STOP_S_MAX = 30.0
 _LOG_LINES_SHOWN = 25
 
