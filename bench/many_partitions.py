@@ -4,8 +4,6 @@ Topics are made one after the other, each is written to in all its partitions, a
 has. Times of a request are the median of a few. Figures go to docs/performance.md after a run of the usual size.
 """
 
-import socket
-import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
@@ -16,14 +14,14 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from kio.index import load_payload_module
 from kio.schema.errors import ErrorCode
 from kio.static.constants import EntityType
-from kio.static.protocol import Payload
 from rich.console import Console
 
 from bench import machine, report
 from bench.measures import Figure
+from bench.raw import asked, connected
 from bench.servers import RaylogServer, Server, ServerError
 from raylog.protocol.batch import Record, encode_batch
-from raylog.protocol.wire import decode_response, encode_request, ms, request_schema, topic_name
+from raylog.protocol.wire import decode_response, ms, request_schema, topic_name
 
 _TOPICS: Final = 10
 _PARTITIONS: Final = 1_000
@@ -126,14 +124,14 @@ def _produce(server: Server, topics: Sequence[str], partitions: int) -> None:
     """A small record to every partition: a request for each topic, as Java's client makes them, one after the other."""
     types = load_payload_module(*_PRODUCE, EntityType.request)
     data = tuple(types.PartitionProduceData(index=number, records=_RECORDS) for number in range(partitions))
-    with _connected(server) as connection:
+    with connected(server) as connection:
         for topic in topics:
             topic_data = (types.TopicProduceData(name=topic_name(topic), partition_data=data),)
             request = types.ProduceRequest(
                 transactional_id=None, acks=-1, timeout=ms(int(_REQUEST_S_MAX * 1000)), topic_data=topic_data
             )
             deadline = time.perf_counter() + _REQUEST_S_MAX
-            while errors := _errors(_asked(connection, request)):
+            while errors := _errors(asked(connection, request)):
                 # As any client does while leaders come up: what was taken is sent again, and is there twice.
                 if time.perf_counter() > deadline or not errors <= _NOT_YET:
                     raise ServerError(f"{server.title} refused records: {', '.join(e.name for e in errors)}.")
@@ -149,34 +147,12 @@ def _errors(produce_answer: bytes) -> set[ErrorCode]:
 def _metadata(server: Server) -> tuple[float, int]:
     """Seconds from a Metadata request for all topics to its whole answer, and the answer's bytes."""
     schema: Any = request_schema(*_METADATA)
-    asked = schema(topics=None, allow_auto_topic_creation=False, include_topic_authorized_operations=False)
-    with _connected(server) as connection:
+    request = schema(topics=None, allow_auto_topic_creation=False, include_topic_authorized_operations=False)
+    with connected(server) as connection:
         begun = time.perf_counter()
-        frame = _asked(connection, asked)
+        frame = asked(connection, request)
         elapsed = time.perf_counter() - begun
     return elapsed, len(frame)
-
-
-def _connected(server: Server) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), timeout=_REQUEST_S_MAX)
-
-
-def _asked(connection: socket.socket, request: Payload) -> bytes:
-    """The answer's frame."""
-    connection.sendall(b"".join(encode_request(request, correlation_id=1)))
-    (size,) = struct.unpack(">i", _exactly(connection, 4))
-    return _exactly(connection, size)
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    received = bytearray(size)
-    view = memoryview(received)
-    while view:
-        count = connection.recv_into(view)
-        if not count:
-            raise ServerError("The server closed a connection in the middle of an answer.")
-        view = view[count:]
-    return bytes(received)
 
 
 def _timed(work: Callable[[], object]) -> float:
