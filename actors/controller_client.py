@@ -73,9 +73,11 @@ class RayControllerClient:
         assignments: LeaderAssignments = await self._call("register_leader", endpoint)
         return assignments
 
-    async def watch_assignments(self, leader_id: LeaderId, log_epoch: LogEpoch, version: int) -> LeaderAssignments:
-        assignments: LeaderAssignments = await self._call("watch_assignments", leader_id, log_epoch, version)
-        return assignments
+    async def watch_assignments(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, version: int
+    ) -> LeaderAssignments | None:
+        news: LeaderAssignments | None = await self._call("watch_assignments", leader_id, log_epoch, version)
+        return news
 
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None:
         await self._call("report_adopted", leader_id, log_epoch, list(adopted))

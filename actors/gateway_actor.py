@@ -9,6 +9,7 @@ import socket
 from actors.controller_client import RayControllerClient
 from actors.loop_thread import LoopThread, keep_what_is_here
 from actors.metrics_server import serve_metrics
+from actors.open_files import allow_open_files
 from actors.role import metrics_dir, set_up_role
 from actors.settings import this_node_id
 from raylog.model.config import ClusterConfig, HostPort
@@ -27,6 +28,7 @@ class GatewayActor:
         from gateway.gateway import Gateway
 
         setup = self._setup
+        allow_open_files(setup.limits.gateway.connections_max, setup.log)
         listen = HostPort.parse(setup.config.listen)
         advertised = advertised_address(setup.config)
         self._gateway = Gateway(

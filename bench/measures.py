@@ -72,7 +72,7 @@ class Throughput:
 
     def run(self, server: Server, effort: Effort) -> Generator[Figure, None, None]:
         what = f"{_size(self.record_bytes)} records, {_partitions(self.partitions)}"
-        with _topic(server, self.partitions) as topic:
+        with topic_of(server, self.partitions) as topic:
             produced = _client(
                 "produce",
                 server,
@@ -104,7 +104,7 @@ class RequestLatency:
         return f"latency-{self.rate_hz}"
 
     def run(self, server: Server, effort: Effort) -> Iterator[Figure]:
-        with _topic(server, self.partitions) as topic:
+        with topic_of(server, self.partitions) as topic:
             result = _latency(
                 server, effort, topic, self.partitions, self.record_bytes, self.rate_hz, single=True, sample_every=1
             )
@@ -125,7 +125,7 @@ class HalfLoadLatency:
         highest = next(figures)
         figures.close()
         rate_hz = highest.value * 1e6 / self.record_bytes / 2
-        with _topic(server, self.partitions) as topic:
+        with topic_of(server, self.partitions) as topic:
             result = _latency(
                 server, effort, topic, self.partitions, self.record_bytes, rate_hz, single=False, sample_every=20
             )
@@ -144,7 +144,7 @@ MEASURES: tuple[Measure, ...] = (
 )
 
 
-class _topic:
+class topic_of:
     """A topic for one measurement, deleted afterwards."""
 
     def __init__(self, server: Server, partitions: int) -> None:

@@ -18,7 +18,7 @@ import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-_READY_S_MAX = 90.0
+_READY_S_MAX = 180.0
 _STOP_S_MAX = 30.0
 _LOG_LINES_SHOWN = 25
 
@@ -50,9 +50,23 @@ class Server(ABC):
     def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix=f"bench-{self.name}-"))
         self.port = free_port()
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def restart(self) -> None:
+        """Stop it as a person would, and start it again on what it has left in its folder."""
+        self._end()
+        self._start()
+
+    def _start(self) -> None:
         begun = time.perf_counter()
         try:
-            with (self.folder / "log").open("wb") as log:
+            with (self.folder / "log").open("ab") as log:
                 self._process = subprocess.Popen(
                     self.command(),
                     stdout=log,
@@ -65,12 +79,6 @@ class Server(ABC):
             self._stop()
             raise
         self.started_in_s = time.perf_counter() - begun
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stop()
 
     def resident_bytes(self) -> int:
         """Memory of the process tree, shared pages counted once."""
@@ -103,6 +111,10 @@ class Server(ABC):
         return [root, *root.children(recursive=True)]
 
     def _stop(self) -> None:
+        self._end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self) -> None:
         """Ask first; then end whatever of the tree is left. A daemon that has left the tree is asked through its parent."""
         tree = self._tree()
         if tree:
@@ -114,7 +126,6 @@ class Server(ABC):
         if self._process is not None:
             self._process.wait()
             self._process = None
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _log_end(self) -> str:
         lines = (self.folder / "log").read_text(errors="replace").splitlines()
@@ -129,11 +140,13 @@ class RaylogServer(Server):
     """The class that all topics use."""
     wal_query: str = ""
     store_query: str = ""
+    options: tuple[str, ...] = ()
+    """Further ones of ``raylog serve``."""
 
     def command(self) -> Sequence[str]:
         store = self.folder / "bucket"
         wal_folder = self.folder / "wal"
-        wal_folder.mkdir()
+        wal_folder.mkdir(exist_ok=True)
         url = f"file://{wal_folder}" if self.wal == "file" else "object:"
         return [
             str(Path(sys.executable).with_name("raylog")),
@@ -143,6 +156,7 @@ class RaylogServer(Server):
             f"--wal={self.wal}={url}{self.wal_query}",
             f"--default-wal={self.wal}",
             f"--metrics=127.0.0.1:{free_port()}",
+            *self.options,
         ]
 
 

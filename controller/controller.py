@@ -154,7 +154,9 @@ class Controller:
         await journal.settled()
         return self._assignments(endpoint.leader_id)
 
-    async def watch_assignments(self, leader_id: LeaderId, log_epoch: LogEpoch, version: int) -> LeaderAssignments:
+    async def watch_assignments(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, version: int
+    ) -> LeaderAssignments | None:
         def news() -> bool:
             journal = self._serving()
             if self._known_leader(journal.durable, leader_id, log_epoch) is None:
@@ -163,8 +165,8 @@ class Controller:
 
         news()  # raises for one that is not, or no longer, the leader: it is no sign of life
         self._watch.heard(leader_id)
-        await self._until(news, self._limits.controller.leader_poll_s_max)
-        return self._assignments(leader_id)
+        is_news = await self._until(news, self._limits.controller.leader_poll_s_max)
+        return self._assignments(leader_id) if is_news else None
 
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None:
         journal = self._serving()
@@ -211,7 +213,7 @@ class Controller:
         await self._until(lambda: self._routes_version > version, self._limits.controller.poll_s_max)
         if self._table.version != self._routes_version:
             self._table = self._routes.table(self._serving().durable, self._routes_version)
-        return self._table
+        return self._routes.since(self._table, version)
 
     async def register_broker(self, node_id: str, host: str, port: int, rack: str | None) -> BrokerEndpoint:
         journal = self._serving()

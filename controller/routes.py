@@ -1,5 +1,8 @@
 """From the metadata to the routing table that gateways follow. A topic's route is made again only when the topic has changed."""
 
+from dataclasses import replace
+from typing import NamedTuple
+
 from controller.rules import ClusterRules
 from controller.state import MetadataState, PartitionState, TopicState
 from raylog.model.ids import BROKER_ID_NONE, LeaderId, TopicId
@@ -11,11 +14,11 @@ class RouteMaker:
 
     def __init__(self, rules: ClusterRules) -> None:
         self._rules = rules
-        self._topics: dict[TopicId, tuple[TopicState, TopicRoute]] = {}
+        self._topics: dict[TopicId, _Made] = {}
 
     def table(self, state: MetadataState, version: int) -> RoutingTable:
         """The table of ``state``; leaders that never opened are left out, and so are retired brokers."""
-        self._topics = {topic_id: self._route(topic) for topic_id, topic in state.topics.items()}
+        self._topics = {topic_id: self._made(topic, version) for topic_id, topic in state.topics.items()}
         brokers = sorted(
             (broker.endpoint for broker in state.brokers.values() if not broker.retired), key=lambda b: b.broker_id
         )
@@ -29,14 +32,25 @@ class RouteMaker:
             controller_broker=brokers[0].broker_id if brokers else BROKER_ID_NONE,
             brokers=tuple(brokers),
             leaders=leaders,
-            topics={route.name: route for _, route in self._topics.values()},
+            topics={made.route.name: made.route for made in self._topics.values()},
             broker_configs=self._rules.merged_broker_configs(state),
             static_broker_configs=self._rules.broker_configs,
         )
 
-    def _route(self, topic: TopicState) -> tuple[TopicState, TopicRoute]:
+    def since(self, table: RoutingTable, version: int) -> RoutingTable:
+        """The newest table, for one who has that of ``version``: with thousands of partitions a change is a small part of it.
+
+        Versions rise across controllers, so whoever has an earlier controller's table gets every topic.
+        """
+        unchanged = tuple(made.route.name for made in self._topics.values() if made.version <= version)
+        if not unchanged:
+            return table
+        topics = {made.route.name: made.route for made in self._topics.values() if made.version > version}
+        return replace(table, topics=topics, unchanged=unchanged)
+
+    def _made(self, topic: TopicState, version: int) -> "_Made":
         known = self._topics.get(topic.topic_id)
-        if known is not None and known[0] is topic:
+        if known is not None and known.state is topic:
             return known
         route = TopicRoute(
             topic_id=topic.topic_id,
@@ -45,7 +59,15 @@ class RouteMaker:
             configs=topic.configs,
             internal=topic.internal,
         )
-        return topic, route
+        return _Made(topic, route, version)
+
+
+class _Made(NamedTuple):
+    """A topic's route, what it was made from, and the first table that has it."""
+
+    state: TopicState
+    route: TopicRoute
+    version: int
 
 
 def _partition_route(partition: PartitionState) -> PartitionRoute:

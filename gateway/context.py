@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.budget import Budget
+from gateway.metadata_cache import MetadataCache
 from gateway.producer_ids import ProducerIds
 from gateway.router import Router
 from gateway.routing import RouteFollower
@@ -39,9 +40,11 @@ class GatewayServices:
     producer_ids: ProducerIds
     answers: Budget = field(init=False)
     """Bytes of records read from the bucket for answers being made, and of answers that clients have not taken."""
+    metadata_cache: MetadataCache = field(init=False)
 
     def __post_init__(self) -> None:
         self.answers = Budget(self.limits.fetch_total_bytes_max)
+        self.metadata_cache = MetadataCache(self.limits.metadata_cache_partitions)
 
 
 class Client(Protocol):

@@ -43,7 +43,7 @@ class Lane(Enum):
 
 
 class _UnderWay:
-    """A request that a leader owes an answer for."""
+    """A request that a leader owes an answer for. Given up, it is under way all the same: its bytes may still be here."""
 
     __slots__ = ("answer", "deadline", "size_bytes")
 
@@ -95,13 +95,15 @@ class LeaderChannel(FrameProtocol):
                 request.answer.set_exception(StaleRouteError(reason))
 
     def expire(self, now: float) -> None:
-        """Fail what is under way past its deadline; a late answer is dropped."""
-        late = [correlation_id for correlation_id, request in self._under_way.items() if request.deadline < now]
-        for correlation_id in late:
-            request = self._under_way.pop(correlation_id)
-            self.budget.give_back(request.size_bytes)
-            if not request.answer.done():
-                request.answer.set_exception(RetryError("The leader did not answer in time."))
+        """Fail what is under way past its deadline; a late answer is dropped.
+
+        Its bytes count until then: a leader that takes nothing would otherwise be sent ever more.
+        """
+        for request in self._under_way.values():
+            if request.deadline < now:
+                request.deadline = float("inf")
+                if not request.answer.done():
+                    request.answer.set_exception(RetryError("The leader did not answer in time."))
 
     def connection_opened(self) -> None:
         if self.is_closed:

@@ -99,7 +99,7 @@ class RouteFollower:
         """Take a table over if it is newer than the present one."""
         if table.version <= self.table.version:
             return
-        self.index = RouteIndex(table)
+        self.index = RouteIndex(table.over(self.table))
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

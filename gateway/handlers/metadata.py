@@ -4,6 +4,7 @@
 - A topic that is not there is created when the client and ``auto.create.topics.enable`` allow it; the answer waits
   until its partitions are led, so that a producer's first request finds a leader.
 - Asking for all topics, or by id, creates nothing.
+- An answer of thousands of partitions is made in steps, so that others' requests come between.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,6 +30,7 @@ from raylog.protocol.wire import NO_THROTTLE, broker_id, i32, topic_name
 
 _KEY: Final = 3
 _CREATION_MS_MAX: Final = 5_000
+_STEP_PARTITIONS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ async def metadata(context: RequestContext, request: Any) -> Payload:
     else:
         may_create = getattr(request, "allow_auto_topic_creation", True)
         found = await _asked_for(context, request.topics, may_create=may_create)
-    return _response(context, found, request)
+    return await _response(context, found, request)
 
 
 async def _asked_for(context: RequestContext, topics: Sequence[Any], *, may_create: bool) -> list[_Found]:
@@ -102,7 +104,7 @@ def _there(topic: TopicRoute) -> _Found:
     return _Found(name=topic.name, topic_id=topic.topic_id, route=topic)
 
 
-def _response(context: RequestContext, found: Iterable[_Found], request: Any) -> Payload:
+async def _response(context: RequestContext, found: Iterable[_Found], request: Any) -> Payload:
     version, table = context.head.api_version, context.table
     types = response_types(_KEY, version)
     shows_topic_operations = getattr(request, "include_topic_authorized_operations", False)
@@ -119,10 +121,14 @@ def _response(context: RequestContext, found: Iterable[_Found], request: Any) ->
         )
         for broker in table.brokers
     )
-    topics = tuple(
-        _topic(version, table, topic, TOPIC_OPERATIONS if shows_topic_operations else OPERATIONS_NOT_ASKED)
-        for topic in found
-    )
+    operations = TOPIC_OPERATIONS if shows_topic_operations else OPERATIONS_NOT_ASKED
+    topics, made = [], 0
+    for topic in found:
+        topics.append(_topic(context, table, topic, operations))
+        made += 0 if topic.route is None else len(topic.route.partitions)
+        if made >= _STEP_PARTITIONS:
+            made = 0
+            await context.services.clock.sleep(0)
     cluster_operations = CLUSTER_OPERATIONS if shows_cluster_operations else OPERATIONS_NOT_ASKED
     response: Payload = make(
         types.MetadataResponse,
@@ -131,7 +137,7 @@ def _response(context: RequestContext, found: Iterable[_Found], request: Any) ->
             "brokers": brokers,
             "cluster_id": table.cluster_id,
             "controller_id": broker_id(table.controller_broker),
-            "topics": topics,
+            "topics": tuple(topics),
             "cluster_authorized_operations": i32(cluster_operations),
             "error_code": ErrorCode.none,
         },
@@ -139,7 +145,8 @@ def _response(context: RequestContext, found: Iterable[_Found], request: Any) ->
     return response
 
 
-def _topic(version: int, table: RoutingTable, topic: _Found, operations: int) -> Any:
+def _topic(context: RequestContext, table: RoutingTable, topic: _Found, operations: int) -> Any:
+    version, cache = context.head.api_version, context.services.metadata_cache
     types = response_types(_KEY, version)
     # Before version 12 a name cannot be null.
     name = topic.name if topic.name is not None or version >= 12 else ""
@@ -150,7 +157,7 @@ def _topic(version: int, table: RoutingTable, topic: _Found, operations: int) ->
             "name": None if name is None else topic_name(name),
             "topic_id": topic.topic_id,
             "is_internal": topic.route is not None and topic.route.internal,
-            "partitions": () if topic.route is None else _partitions(version, table, topic.route),
+            "partitions": () if topic.route is None else cache.partitions_of(version, table, topic.route, _partitions),
             "topic_authorized_operations": i32(operations if topic.route is not None else OPERATIONS_NOT_ASKED),
         },
     )

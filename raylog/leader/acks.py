@@ -25,7 +25,7 @@ _SWEEP_SECONDS = 0.25
 
 
 class _Answer:
-    """An answer that waits. ``call`` is None once it has been given."""
+    """An answer that waits."""
 
     __slots__ = ("call", "deadline", "lsn", "response", "timed_out")
 
@@ -33,7 +33,7 @@ class _Answer:
         self, lsn: Lsn, call: Call, response: Payload | bytes, deadline: float, timed_out: Callable[[Call], Payload]
     ) -> None:
         self.lsn = lsn
-        self.call: Call | None = call
+        self.call = call
         self.response = response
         self.deadline = deadline
         self.timed_out = timed_out
@@ -113,8 +113,7 @@ class Acks:
                 future.set_result(result)
         while answers and answers[0].lsn <= lsn:
             answer = answers.popleft()
-            if answer.call is not None:
-                answer.call.answer(answer.response)
+            answer.call.answer(answer.response)
         self._metrics.wal_group_bytes.observe(group_bytes)
         self._metrics.acknowledge_seconds.observe(self._clock.monotonic() - now)
 
@@ -134,9 +133,11 @@ class Acks:
     def _expire(self) -> None:
         self._sweep = None
         now = self._clock.monotonic()
-        for answer in self._answers:
-            if answer.call is not None and answer.deadline <= now:
-                call, answer.call = answer.call, None
-                call.answer(answer.timed_out(call))
+        late = [answer for answer in self._answers if answer.deadline <= now]
+        if late:
+            # Not left for the WAL to pass: while it is away, clients ask again and again.
+            self._answers = deque(answer for answer in self._answers if answer.deadline > now)
+        for answer in late:
+            answer.call.answer(answer.timed_out(answer.call))
         if self._answers:
             self._sweep = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._expire)

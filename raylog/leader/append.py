@@ -19,9 +19,6 @@ from raylog.partition.outcomes import Appended, AppendOutcome, PlacedBatch
 from raylog.protocol.batch import BatchHeader
 from raylog.storage.wal import Wal, WalEntry
 
-_COORDINATORS_BYTES = 32 << 20
-"""Unflushed bytes that coordinators may add where requests must wait: full buffers are when groups need their heartbeats."""
-
 
 class Appender:
     """Gives LSNs. ``unflushed_bytes``: appended and not yet in a durable slot."""
@@ -37,8 +34,11 @@ class Appender:
         clock: Clock,
         metrics: LeaderMetrics,
         unflushed_bytes_max: int,
+        coordinator_bytes_max: int,
         on_fatal: Callable[[Exception], None],
     ) -> None:
+        """Coordinators may append ``coordinator_bytes_max`` more where requests must wait: full buffers are when groups need
+        their heartbeats."""
         self._wal = wal
         self._buffer = buffer
         self._cache = cache
@@ -47,6 +47,7 @@ class Appender:
         self._clock = clock
         self._metrics = metrics
         self._unflushed_bytes_max = unflushed_bytes_max
+        self._coordinators_bytes_max = unflushed_bytes_max + coordinator_bytes_max
         self._on_fatal = on_fatal
         self.unflushed_bytes = 0
         self.last_lsn = Lsn(0)
@@ -60,7 +61,7 @@ class Appender:
     @property
     def has_room_for_coordinators(self) -> bool:
         """Whether coordinators may append; they bound what is not durable, and so waits for the WAL, themselves."""
-        return self.unflushed_bytes <= self._unflushed_bytes_max + _COORDINATORS_BYTES
+        return self.unflushed_bytes <= self._coordinators_bytes_max
 
     def append(
         self, hosted: HostedPartition, records: Buffer, headers: Sequence[BatchHeader], *, from_client: bool = True

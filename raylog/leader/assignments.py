@@ -83,7 +83,7 @@ class AssignmentFollower:
                 assignments = await self._controller.watch_assignments(
                     self._endpoint.leader_id, self._endpoint.log_epoch, version
                 )
-                if assignments.version > version:
+                if assignments is not None:
                     await self._follow(assignments)
                     version = assignments.version
                 await self._report()

@@ -30,7 +30,6 @@ IS_PLAN: Final = -2
 
 _KEY: Final = 1
 _FIRST_VERSION_WITH_TOPIC_IDS: Final = 13
-_WAITS_MAX: Final = 100_000
 _READ_COMMITTED: Final = 1
 
 
@@ -78,7 +77,7 @@ class Fetcher:
         self._clock = clock
         self._limits = limits
         self._metrics = metrics
-        self._waits: FetchWaits[Fetch] = FetchWaits(_WAITS_MAX)
+        self._waits: FetchWaits[Fetch] = FetchWaits(limits.fetch_waits_max)
         self._ready: list[Fetch] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0

@@ -16,9 +16,6 @@ from raylog.storage.data_object import encode_meta
 from raylog.storage.fenced_log import FencedLog
 from raylog.storage.wal import FlushPolicy
 
-IN_FLIGHT_MAX = 8
-"""Slots under way at once; above it the buffer fills, and then requests wait."""
-
 _HEAVY_ROWS = 2000
 """A slot with more index and producer rows is encoded in a thread, as it would hold up the loop for milliseconds."""
 
@@ -32,14 +29,17 @@ class Flusher:
         log: FencedLog,
         buffer: WriteBuffer,
         policy: FlushPolicy,
+        in_flight_max: int,
         clock: Clock,
         on_flushed: Callable[[int, Cut], None],
         on_fatal: Callable[[Exception], None],
     ) -> None:
+        """``in_flight_max`` slots are under way at once; above it the buffer fills, and then requests wait."""
         self._log = log
         self._buffer = buffer
         self._policy = policy
         self._interval_s = policy.interval_ms / 1000
+        self._in_flight_max = in_flight_max
         self._clock = clock
         self._on_flushed = on_flushed
         self._on_fatal = on_fatal
@@ -106,7 +106,7 @@ class Flusher:
             now = self._clock.monotonic()
             if self._first_entry_at is None:
                 self._first_entry_at = now
-            if len(self._slots) >= IN_FLIGHT_MAX:
+            if len(self._slots) >= self._in_flight_max:
                 return  # a slot that becomes durable calls again
             delay = self._delay(now)
             if delay > 0:

@@ -252,6 +252,7 @@ class Leader:
             log=log,
             buffer=buffer,
             policy=self._wal.flush_policy,
+            in_flight_max=limits.slots_in_flight_max,
             clock=clock,
             on_flushed=settling.flushed,
             on_fatal=self.fail,
@@ -265,6 +266,7 @@ class Leader:
             clock=clock,
             metrics=metrics,
             unflushed_bytes_max=limits.unflushed_bytes_max,
+            coordinator_bytes_max=limits.coordinator_bytes_max,
             on_fatal=self.fail,
         )
         admission = Admission(appender, clock, metrics)

@@ -4,9 +4,10 @@ Every call may be repeated: a repetition has the effect of one call or is answer
 Kafka's numbers (0 is none), so that a gateway passes them on without a table of its own.
 """
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from raylog.model.ids import LeaderId, LogEpoch, TopicId, TopicPartition
 from raylog.model.routing import BrokerEndpoint, LeaderEndpoint, RoutingTable
@@ -86,6 +87,46 @@ class LeaderAssignments:
     partitions: tuple[Assignment, ...]
     broker_configs: dict[str, str] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By topic, as a leader may have thousands of partitions: a tenth of the time and of the bytes."""
+        topics = [
+            (*head, bytes(part.adopted for part in parts), array("i", [part.partition.partition for part in parts]))
+            for head, parts in _runs_by_topic(self.partitions)
+        ]
+        return _assignments_from, (self.version, topics, self.broker_configs)
+
+
+_TopicHead = tuple[TopicId, str, dict[str, str]]
+
+
+def _runs_by_topic(partitions: Sequence[Assignment]) -> Iterator[tuple[_TopicHead, list[Assignment]]]:
+    """Neighbours of one topic with the same settings, in order."""
+    run: list[Assignment] = []
+    for part in partitions:
+        if run and (part.partition.topic_id != run[0].partition.topic_id or part.configs != run[0].configs):
+            yield _head(run[0]), run
+            run = []
+        run.append(part)
+    if run:
+        yield _head(run[0]), run
+
+
+def _head(part: Assignment) -> _TopicHead:
+    return part.partition.topic_id, part.topic_name, part.configs
+
+
+def _assignments_from(
+    version: int,
+    topics: Sequence[tuple[TopicId, str, dict[str, str], bytes, Sequence[int]]],
+    broker_configs: dict[str, str],
+) -> LeaderAssignments:
+    partitions = tuple(
+        Assignment(partition=TopicPartition(topic_id, number), topic_name=name, configs=configs, adopted=bool(adopted))
+        for topic_id, name, configs, flags, numbers in topics
+        for adopted, number in zip(flags, numbers, strict=True)
+    )
+    return LeaderAssignments(version=version, partitions=partitions, broker_configs=broker_configs)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adopted:
@@ -102,15 +143,20 @@ class ControllerClient(Protocol):
     """
 
     async def watch_routes(self, version: int) -> RoutingTable:
-        """The routing table, as soon as its version is above ``version`` (a long poll; may return the same after a while)."""
+        """The routing table, as soon as its version is above ``version`` (a long poll; may return the same after a while).
+
+        ``version`` is that of the asker's table: topics that are the same there are only named (``RoutingTable.over``).
+        """
         ...
 
     async def register_leader(self, endpoint: LeaderEndpoint) -> LeaderAssignments:
         """A leader is open and listening. Raises FencedError when a higher log epoch is registered already."""
         ...
 
-    async def watch_assignments(self, leader_id: LeaderId, log_epoch: LogEpoch, version: int) -> LeaderAssignments:
-        """The leader's assignments, as soon as their version is above ``version`` (a long poll, as above)."""
+    async def watch_assignments(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, version: int
+    ) -> LeaderAssignments | None:
+        """The leader's assignments, as soon as their version is above ``version``; None when it was not for a while."""
         ...
 
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None: ...

@@ -47,6 +47,8 @@ class GatewayLimits:
     """A longer answer of a leader closes the connection to it."""
     block_cache_bytes: int = 256 * MIB
     """Ranges of data objects kept for catch-up readers."""
+    metadata_cache_partitions: int = 100_000
+    """Partitions as Metadata shows them, kept between requests; each version that clients speak counts anew."""
     close_s_max: float = 5.0
     """When closing, requests in flight have so long to be answered."""
 
@@ -69,11 +71,18 @@ class LeaderLimits:
     """A Fetch waits no longer for records, whatever the client says."""
     plan_run_bytes_max: int = 1 * MIB
     """One index row covers contiguous batches of at most so many bytes (or one batch)."""
+    fetch_waits_max: int = 100_000
+    """Fetches that wait for records; one more is answered at once with what is there."""
+    slots_in_flight_max: int = 8
+    """Slots on their way to the bucket; the next waits in memory, within ``unflushed_bytes_max``."""
+    coordinator_bytes_max: int = 32 * MIB
+    """What group coordinators may append beyond ``unflushed_bytes_max``; above it their requests wait."""
     checkpoint_slots: int = 200
+    """A checkpoint is written after so many slots."""
     checkpoint_bytes: int = 4096 * MIB
-    """A checkpoint is written after so many slots, or so many bytes of slots,"""
+    """A checkpoint is written after so many bytes of slots."""
     checkpoint_s_max: float = 3600.0
-    """or so long after the last one if there was any slot since: an idle leader's expired data can go, too."""
+    """A checkpoint is written so long after the last one if there was a slot since: an idle leader's expired data can go, too."""
     register_backoff_s_max: float = 5.0
     """Longest pause between two tries to reach the controller."""
 
@@ -91,16 +100,19 @@ class StoreLimits:
     patience_s: float = 60.0
     """A request that fails for so long is given up with RetryError."""
     backoff_s_initial: float = 0.05
+    """The pause after a request's first failure is at most so long; it doubles with each further one."""
     backoff_s_max: float = 5.0
+    """The pause between two tries is at most so long."""
     hedge_s_min: float = 0.025
-    """A conditional PUT of the WAL is sent a second time no sooner than this,"""
+    """A conditional PUT of the WAL is sent a second time no sooner than this."""
     hedge_s_max: float = 1.0
-    """and no later than this."""
+    """A conditional PUT of the WAL is sent a second time no later than this."""
     hedge_bytes_max: int = 16 * MIB
     """Larger bodies are not sent twice."""
     multipart_bytes_min: int = 32 * MIB
     """Larger bodies go up in parts."""
     part_bytes: int = 16 * MIB
+    """The size of such a part."""
     parts_max_in_flight: int = 4
     """Parts of one body under way at once."""
     local_threads: int = 8
@@ -118,7 +130,9 @@ class LogLimits:
     trim_grace_s: float = 3600.0
     """The same for every process of a cluster: see ``FencedLog.trim``."""
     retry_delay_s_min: float = 0.05
+    """A slot that could not be written is tried again after a pause that begins here, for ever."""
     retry_delay_s_max: float = 5.0
+    """The pause before a slot is tried again grows to this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

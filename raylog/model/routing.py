@@ -3,7 +3,7 @@
 Immutable and versioned; a gateway keeps serving from the last one it has while the controller is away.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from raylog.model.ids import BrokerId, LeaderEpoch, LeaderId, LogEpoch, TopicId
@@ -66,12 +66,21 @@ class RoutingTable:
     """Cluster-wide broker settings, overrides only: those set through Kafka, and below them those of the configuration file."""
     static_broker_configs: dict[str, str] = field(default_factory=dict)
     """Those of the configuration file, which no request takes away."""
+    unchanged: tuple[str, ...] = ()
+    """Topics left out of ``topics``, as they are still those of the table that the asker has; see ``over``."""
 
     @property
     def dynamic_broker_configs(self) -> dict[str, str]:
         """Those that were set through Kafka to something else than the configuration file says."""
         static = self.static_broker_configs
         return {name: value for name, value in self.broker_configs.items() if static.get(name) != value}
+
+    def over(self, previous: "RoutingTable") -> "RoutingTable":
+        """The whole table, with what was left out taken from the one that the asker has."""
+        if not self.unchanged:
+            return self
+        kept = {name: previous.topics[name] for name in self.unchanged}
+        return replace(self, topics={**kept, **self.topics}, unchanged=())
 
     def leader_epoch(self, route: PartitionRoute) -> LeaderEpoch:
         """The partition's leader epoch, or -1 while its leader is not up."""

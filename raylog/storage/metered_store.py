@@ -77,16 +77,20 @@ class MeteredStore:
 
     async def list(self, prefix: str, *, start_after: str = "") -> AsyncIterator[ObjectMeta]:
         found = 0
+        outcome = "ok"
         try:
             async with aclosing(self._inner.list(prefix, start_after=start_after)) as objects:  # type: ignore[type-var]
                 async for meta in objects:
                     found += 1
                     yield meta
         except RetryError:
-            self._metrics.requests.labels("list", "retry").inc()
+            outcome = "retry"
             raise
         finally:
-            self._metrics.requests.labels("list", "ok").inc(found // _LIST_PAGE + 1)
+            # Pages that came whole, and the one that ended it.
+            if pages := found // _LIST_PAGE:
+                self._metrics.requests.labels("list", "ok").inc(pages)
+            self._metrics.requests.labels("list", outcome).inc()
 
     async def delete(self, keys: Sequence[str]) -> None:
         with self._request("delete"):

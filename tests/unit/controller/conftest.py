@@ -75,7 +75,7 @@ async def lead(controller: Controller, leader_id: int, log_epoch: int = 1) -> No
         while True:
             adopted = [Adopted(partition=a.partition, epoch_base=-log_epoch) for a in assignments.partitions]
             await controller.report_adopted(*mine, adopted)
-            assignments = await controller.watch_assignments(*mine, assignments.version)
+            assignments = await controller.watch_assignments(*mine, assignments.version) or assignments
     except RetryError:
         return
 

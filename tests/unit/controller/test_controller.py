@@ -28,7 +28,7 @@ async def routes_when(controller, condition):
     """The first routing table that fulfils a condition."""
     table = await controller.watch_routes(0)
     while not condition(table):
-        table = await controller.watch_routes(table.version)
+        table = (await controller.watch_routes(table.version)).over(table)
     return table
 
 
@@ -162,6 +162,29 @@ async def test_producer_ids_do_not_make_a_new_routing_table(cluster):
     assert (await controller.watch_routes(0)).version == version
 
 
+async def test_who_has_a_table_is_only_told_of_the_topics_that_have_changed(cluster):
+    controller = await cluster.start()
+    await created(controller)
+    await created(controller, "doomed")
+    before = await controller.watch_routes(0)
+    assert not before.unchanged
+    await created(controller, "more", 2)
+    await controller.delete_topics([TopicSelector(name="doomed")])
+    after = await controller.watch_routes(before.version)
+    assert (set(after.topics), set(after.unchanged)) == ({"more"}, {GROUPS, "orders"})
+    assert after.over(before) == await controller.watch_routes(0)
+    # A controller that has just begun does not know who has what.
+    second = await cluster.restart()
+    assert (await second.watch_routes(after.version)).unchanged == ()
+
+
+async def test_a_leader_without_news_is_told_that_there_is_none(cluster, leader_endpoint):
+    cluster.limits = Limits(controller=ControllerLimits(leader_poll_s_max=0.01))
+    controller = await cluster.start(leaders=(2,))
+    assignments = await controller.register_leader(leader_endpoint(1))
+    assert await controller.watch_assignments(1, 1, assignments.version) is None
+
+
 async def test_a_node_keeps_its_broker_id_and_a_dead_one_is_retired(cluster):
     controller = await cluster.start()
     a = await controller.register_broker("node-a", "10.0.0.1", 9092, "rack-1")
@@ -187,9 +210,9 @@ async def test_an_address_is_one_brokers(cluster):
 async def test_a_leaders_new_open_is_routed_to_and_its_old_one_is_turned_away(cluster, leader_endpoint):
     controller = await cluster.start()
     await created(controller)
-    version = (await controller.watch_routes(0)).version
+    before = await controller.watch_routes(0)
     await controller.register_leader(leader_endpoint(1, log_epoch=7, port=8000))
-    table = await controller.watch_routes(version)
+    table = (await controller.watch_routes(before.version)).over(before)
     assert table.leaders[1].log_epoch == 7
     route = next(p for p in table.topics["orders"].partitions if p.leader_id == 1)
     assert (route.adopted, table.leader_epoch(route)) == (True, 6)

@@ -123,9 +123,29 @@ async def test_a_request_past_its_time_is_given_up_and_its_late_answer_dropped(w
     await world.settled()
     with pytest.raises(RetryError):
         await router.send(LeaderId(1), epoch_request(1), timeout_s=0.01)
-    assert router.budget(LeaderId(1)).taken_bytes == 0
+    # The leader may not even have read it: it counts until it is answered.
+    assert router.budget(LeaderId(1)).taken_bytes > 0
     gate.set()
     assert end_of(await router.send(LeaderId(1), epoch_request(2))) == 1002
+    assert router.budget(LeaderId(1)).taken_bytes == 0
+
+
+async def test_a_leader_that_takes_nothing_is_not_sent_more_than_its_limit_however_often_clients_give_up(world, router):
+    """Each client that gives up and comes again would add its bytes to those that wait in the leader's socket."""
+    leader = await world.leader(1, lambda head, request: None)
+    await world.settled()
+    budget = router.budget(LeaderId(1))
+    taken = []
+    for attempt in range(3):
+        with pytest.raises(RetryError):
+            await router.send(LeaderId(1), epoch_request(attempt), timeout_s=0.01)
+        taken.append(budget.taken_bytes)
+    assert taken == sorted(set(taken))
+    # When it is gone, so is all that waited for it.
+    await leader.kill()
+    with pytest.raises(StaleRouteError):
+        await router.send(LeaderId(1), epoch_request(9))
+    assert budget.taken_bytes == 0
 
 
 async def test_all_leaders_are_asked_and_the_absent_one_is_named(world, router):

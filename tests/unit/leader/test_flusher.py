@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from raylog.leader.flusher import IN_FLIGHT_MAX, Flusher
+from raylog.leader.flusher import Flusher
 from raylog.leader.write_buffer import Cut, WriteBuffer
 from raylog.model.buffers import Buffer
 from raylog.model.clock import SystemClock
@@ -18,6 +18,7 @@ from raylog.storage.wal import FlushPolicy
 
 PARTITION = TopicPartition(TopicId(UUID(int=1)), 0)
 HOUR_MS = 3_600_000
+IN_FLIGHT_MAX = 8
 
 
 class Log:
@@ -42,6 +43,7 @@ class Harness:
             log=self.log,  # type: ignore[arg-type]
             buffer=self.buffer,
             policy=FlushPolicy(interval_ms=HOUR_MS, max_bytes=max_bytes, immediate=immediate),
+            in_flight_max=IN_FLIGHT_MAX,
             clock=SystemClock(),
             on_flushed=self._flushed,
             on_fatal=self._failed,

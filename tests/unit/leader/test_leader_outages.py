@@ -1,0 +1,152 @@
+"""The bucket or the WAL's disk is away, or slow: producers wait within the leader's limits, nothing is lost or half done, and all
+goes on by itself afterwards."""
+
+import asyncio
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kio.schema.errors import ErrorCode
+
+from raylog.storage.wal_disk import PosixDisk
+
+UNFLUSHED_BYTES = 64 * 1024
+REQUESTS = 200
+"""Of 1 KiB: three times what the leader may hold."""
+
+
+def only(response: Any) -> Any:
+    ((partition,),) = (topic.partition_responses for topic in response.responses)
+    return partition
+
+
+async def until(is_so: Any, client: Any, kit: Any) -> None:
+    """Wait for something inside the leader, a turn of whose loop each request to it is."""
+    async with asyncio.timeout(kit.NO_WAIT_S):
+        while not is_so():
+            await client.ask(kit.fetch_request({0: 0}))
+
+
+async def values_from_start(cluster: Any, kit: Any, client: Any) -> list[bytes]:
+    found: list[bytes] = []
+    while True:
+        records = await cluster.records_of(client, await client.ask(kit.fetch_request({0: len(found)})))
+        values = kit.values_of(records)
+        if not values:
+            return found
+        found += values
+
+
+@pytest.fixture
+async def limited(cluster: Any, kit: Any) -> tuple[Any, Any, Any]:
+    """A leader that holds little: its context, a producer's connection, and one for looking."""
+    await cluster.controller.assign(kit.assignment())
+    leader = await cluster.start(leader_limits={"unflushed_bytes_max": UNFLUSHED_BYTES})
+    return leader._parts.context, await cluster.client(), await cluster.client()
+
+
+class TestFileWal:
+    @pytest.fixture
+    def wal_url(self, tmp_path: Path) -> str:
+        (tmp_path / "wal").mkdir()
+        return f"file://{tmp_path}/wal?flush_interval_ms=1&segment=1MiB&capacity=256MiB"
+
+    async def test_bucket_away_acknowledges_up_to_the_limit_then_waits_and_goes_on_by_itself(
+        self, cluster: Any, kit: Any, limited: tuple[Any, Any, Any]
+    ) -> None:
+        context, producer, looker = limited
+        cluster.store.shut()
+        values = [b"%04d" % n + bytes(1000) for n in range(REQUESTS)]
+        answers = [producer.send(kit.produce_request({0: kit.batch(value)}, timeout_ms=60_000)) for value in values]
+        await until(lambda: context.admission.held == 1 and not context.acks.waiting, looker, kit)
+        # All that there is room for is acknowledged: the WAL does not need the bucket.
+        assert UNFLUSHED_BYTES - 2048 < context.appender.unflushed_bytes <= UNFLUSHED_BYTES
+        taken = context.appender.last_lsn
+        assert 0 < taken < REQUESTS
+        assert {only(await answer).error_code for answer in answers[:taken]} == {ErrorCode.none}
+        assert not any(answer.done() for answer in answers[taken:])
+        cluster.store.release()
+        assert [only(await answer).base_offset for answer in answers] == list(range(REQUESTS))
+        assert await values_from_start(cluster, kit, looker) == values
+        assert context.admission.held == 0
+
+    async def test_full_disk_makes_producers_wait_without_an_error_until_there_is_room(
+        self, cluster: Any, kit: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await cluster.lead(kit.assignment())
+        looker = await cluster.client()
+        context = cluster.leaders[-1]._parts.context
+        cluster.store.shut()
+
+        def full(self: PosixDisk, name: str, size_bytes: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        values = [b"%02d" % n + bytes(100_000) for n in range(60)]
+        with monkeypatch.context() as disk:
+            disk.setattr(PosixDisk, "create", full)
+            answers = [client.send(kit.produce_request({0: kit.batch(value)}, timeout_ms=60_000)) for value in values]
+            await until(lambda: context.admission.held == 1 and not context.acks.waiting, looker, kit)
+            taken = context.appender.last_lsn
+            assert 0 < taken < len(values)
+            assert {only(await answer).error_code for answer in answers[:taken]} == {ErrorCode.none}
+            assert not any(answer.done() for answer in answers[taken:])
+        # Room again, while the bucket is still away.
+        async with asyncio.timeout(kit.NO_WAIT_S):
+            assert [only(await answer).base_offset for answer in answers] == list(range(len(values)))
+        assert not cluster.leaders[-1].closed.done()
+
+
+class TestObjectWal:
+    @pytest.fixture
+    def wal_url(self) -> str:
+        return "object:?interval_ms=5"
+
+    async def test_bucket_away_times_requests_out_and_none_is_half_done(
+        self, cluster: Any, kit: Any, limited: tuple[Any, Any, Any]
+    ) -> None:
+        context, producer, looker = limited
+        cluster.store.shut()
+        values = [b"%02d" % n for n in range(20)]
+        answers = [producer.send(kit.produce_request({0: kit.batch(value)}, timeout_ms=1)) for value in values]
+        codes = {only(await answer).error_code for answer in answers}
+        assert codes == {ErrorCode.request_timed_out}
+        # Nothing of them is shown, and nothing waits for them: clients that come again would add to it each time.
+        assert await values_from_start(cluster, kit, looker) == []
+        assert context.acks.waiting == 0
+        cluster.store.release()
+        assert only(await producer.ask(kit.produce_request({0: kit.batch(b"after")}))).base_offset == len(values)
+        assert await values_from_start(cluster, kit, looker) == [*values, b"after"]
+
+    async def test_duplicates_and_errors_that_time_out_leave_nothing_behind(
+        self, cluster: Any, kit: Any, limited: tuple[Any, Any, Any]
+    ) -> None:
+        context, producer, _ = limited
+        cluster.store.shut()
+        batch = kit.batch(b"v", producer_id=5, epoch=0, sequence=0)
+        for _ in range(5):
+            answer = only(await producer.ask(kit.produce_request({0: batch}, timeout_ms=1)))
+            assert answer.error_code is ErrorCode.request_timed_out
+        assert context.acks.waiting == 0
+        cluster.store.release()
+        assert only(await producer.ask(kit.produce_request({0: batch}))).base_offset == 0
+
+    async def test_slots_that_land_late_and_out_of_order_are_acknowledged_in_order_within_the_limit(
+        self, cluster: Any, kit: Any, limited: tuple[Any, Any, Any]
+    ) -> None:
+        """A slow bucket: many slots under way, each of whose PUTs takes as long as it likes."""
+        context, producer, looker = limited
+        cluster.store.shut()
+        done: list[int] = []
+        answers = []
+        for n in range(40):
+            answer = producer.send(kit.produce_request({0: kit.batch(b"%d" % n + bytes(1000))}, timeout_ms=60_000))
+            answer.add_done_callback(lambda _, n=n: done.append(n))
+            answers.append(answer)
+            if n % 10 == 9:
+                slots = n // 10 + 1
+                await until(lambda slots=slots: cluster.store.held >= slots, looker, kit)
+        assert context.appender.unflushed_bytes <= UNFLUSHED_BYTES and not done
+        cluster.store.release()
+        assert [only(await answer).base_offset for answer in answers] == list(range(40))
+        assert done == sorted(done)

@@ -1,0 +1,32 @@
+"""Assignments travel between processes in a shape of their own."""
+
+import copy
+import pickle
+from uuid import UUID
+
+from raylog.model.admin import Assignment, LeaderAssignments
+from raylog.model.ids import TopicId, TopicPartition
+
+
+def assignment(topic, number, adopted=False, **configs):
+    partition = TopicPartition(TopicId(UUID(int=topic)), number)
+    return Assignment(partition=partition, topic_name=f"t{topic}", configs=configs, adopted=adopted)
+
+
+def test_assignments_arrive_as_they_were_in_their_order():
+    partitions = (
+        assignment(1, 5, adopted=True),
+        assignment(2, 0, a="1"),
+        assignment(1, 2),
+        assignment(1, 3, adopted=True),
+    )
+    sent = LeaderAssignments(version=7, partitions=partitions, broker_configs={"num.partitions": "3"})
+    assert pickle.loads(pickle.dumps(sent)) == sent
+    assert copy.deepcopy(sent) == sent
+    nothing = LeaderAssignments(version=1, partitions=())
+    assert pickle.loads(pickle.dumps(nothing)) == nothing
+
+
+def test_thousands_of_partitions_of_a_topic_take_a_few_bytes_each():
+    partitions = tuple(assignment(1, number, adopted=True) for number in range(5_000))
+    assert len(pickle.dumps(LeaderAssignments(version=1, partitions=partitions))) < 8 * len(partitions)
