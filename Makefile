@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help serve test sim lint format test-package bench bench-kafka interop setup clean
+.PHONY: help serve test sim lint format test-package bench bench-kafka bench-requests interop setup clean
 .DEFAULT_GOAL := help
 
 help:            ## Show this list
@@ -41,6 +41,9 @@ bench: $(READY)  ## Throughput and latency, as a table and in docs/performance.m
 
 bench-kafka: $(READY)  ## The same beside Apache Kafka, interleaved (needs Java and Maven)
 	$(BIN)/python -m bench --kafka $(ARGS)
+
+bench-requests: $(READY)  ## Requests to the bucket per GiB at 1, 100 and 1,000 partitions, compaction included
+	$(BIN)/python -m bench.requests $(ARGS)
 
 test-package: $(READY) ## Build the wheel, install it into an empty environment, and serve from there
 	$(BIN)/python -m pytest tests/package $(ARGS)
