@@ -1,12 +1,11 @@
 """Requests to the bucket per GiB, by kind, and what a catch-up reader of one partition reads: ``python -m bench.requests``.
 
 One leader with an object WAL on a local folder, in this process with its gateway and controller; requests are counted under the
-retries, as S3 would bill them. A record goes to each partition in turn as fast as the leader takes them, in slots of a fixed
-size, so that what is counted does not depend on the machine. Then everything is checkpointed, all jobs that are due are done,
-and garbage is collected as if the grace were over. Compaction has its default limits.
+retries, as S3 would bill them. Records are appended to each partition in turn, by the leader's own append path, in slots of a
+fixed size, so that what is counted does not depend on the machine. Then everything is checkpointed, all jobs that are due are
+done, and garbage is collected as if the grace were over. Compaction has its default limits.
 """
 
-import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
@@ -16,17 +15,19 @@ from random import Random
 from typing import Annotated, Any
 
 import typer
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
 from raylog.leader.garbage import collect_garbage
+from raylog.model.clock import SystemClock
 from raylog.model.ids import LeaderId
 from raylog.model.limits import KIB, MIB, CompactionLimits, GatewayLimits, LeaderLimits, Limits
 from raylog.model.logs import role_logger
 from raylog.partition.offset_index import IndexEntry
+from raylog.protocol.batch import Record, encode_batch, headers
 from tests.harness.cluster import InProcessCluster, running
 
 _TOPIC = "bench"
@@ -84,7 +85,7 @@ def bench(
     for count in counts:
         with tempfile.TemporaryDirectory(dir=folder, prefix="bench-requests-") as place:
             runs.append(_run(Path(place), count, mebibytes * MIB, slot_kib))
-    table = Table("per GiB", *(f"{count:,} partitions" for count in counts))
+    table = Table("per GiB", *(f"{count:,} partition{'s' * (count > 1)}" for count in counts))
     for row in _ROWS:
         table.add_row(row, *(f"{_per_gib(run.requests[row], run.size_bytes):,.0f}" for run in runs))
     table.add_row("all", *(f"{_per_gib(run.requests.total(), run.size_bytes):,.0f}" for run in runs))
@@ -134,8 +135,8 @@ def _run(folder: Path, partitions: int, size_bytes: int, slot_kib: int) -> _Run:
                 }
             )
 
-        _produce(cluster, partitions, size_bytes, slot_kib * KIB)
         parts = _parts(cluster)
+        cluster.run(_append(parts, size_bytes, slot_kib * KIB), _PATIENCE_S)
         cluster.run(parts.checkpoints.write(), _PATIENCE_S)
         note("GET, compaction")
         before = _read(cluster, registry)
@@ -174,24 +175,16 @@ def _counts(registry: CollectorRegistry) -> Counter[str]:
     return found
 
 
-def _produce(cluster: InProcessCluster, partitions: int, size_bytes: int, slot_bytes: int) -> None:
-    """One record to each partition in turn; a slot is cut whenever ``slot_bytes`` have arrived."""
-    producer = Producer({"bootstrap.servers": cluster.bootstrap, "linger.ms": 5})
-    value = Random(1).randbytes(_RECORD_BYTES)
-    produced = 0
-    while produced * _RECORD_BYTES < size_bytes:
-        for _ in range(slot_bytes // _RECORD_BYTES):
-            producer.produce(_TOPIC, value=value, partition=produced % partitions)
-            produced += 1
-        cluster.run(_cut_slot(_parts(cluster), produced), _PATIENCE_S)
-        assert producer.flush(_PATIENCE_S) == 0
-
-
-async def _cut_slot(parts: Any, records: int) -> None:
-    """Once the leader has so many records."""
-    hosted = [hosted for hosted in parts.context.partitions if hosted.topic_name == _TOPIC]
-    while sum(one.core.log_end_offset for one in hosted) < records:  # noqa: ASYNC110  (nobody tells)
-        await asyncio.sleep(0.002)
+async def _append(parts: Any, size_bytes: int, slot_bytes: int) -> None:
+    """One record to each partition in turn; a slot is cut whenever there are ``slot_bytes`` of them."""
+    hosted = sorted((h for h in parts.context.partitions if h.topic_name == _TOPIC), key=lambda h: h.partition)
+    batch = encode_batch([Record(value=Random(1).randbytes(_RECORD_BYTES), timestamp_ms=SystemClock().wall_ms())])
+    header = list(headers(batch))
+    records = slot_bytes // len(batch)
+    for number in range(size_bytes // len(batch)):
+        parts.context.appender.append(hosted[number % len(hosted)], batch, header)
+        if number % records == records - 1:
+            await parts.flusher.flush()
     await parts.flusher.flush()
 
 
