@@ -6,6 +6,7 @@ fixed size, so that what is counted does not depend on the machine. Then everyth
 done, and garbage is collected as if the grace were over. Compaction has its default limits.
 """
 
+import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
@@ -117,6 +118,7 @@ def _run(folder: Path, partitions: int, size_bytes: int, slot_kib: int) -> _Run:
     ) as cluster:
         admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
         admin.create_topics([NewTopic(_TOPIC, partitions)])[_TOPIC].result(_PATIENCE_S)
+        cluster.run(_led(cluster, partitions), _PATIENCE_S)
         counted = _counts(registry)
         requests: Counter[str] = Counter()
 
@@ -175,9 +177,20 @@ def _counts(registry: CollectorRegistry) -> Counter[str]:
     return found
 
 
+async def _led(cluster: InProcessCluster, partitions: int) -> None:
+    """Once the leader serves all partitions of the topic."""
+    while not cluster.leader_ids or len(_hosted(_parts(cluster))) < partitions:  # noqa: ASYNC110  (nobody tells)
+        await asyncio.sleep(0.01)
+
+
+def _hosted(parts: Any) -> list[Any]:
+    """The topic's partitions, in their order."""
+    return sorted((h for h in parts.context.partitions if h.topic_name == _TOPIC), key=lambda h: h.partition)
+
+
 async def _append(parts: Any, size_bytes: int, slot_bytes: int) -> None:
     """One record to each partition in turn; a slot is cut whenever there are ``slot_bytes`` of them."""
-    hosted = sorted((h for h in parts.context.partitions if h.topic_name == _TOPIC), key=lambda h: h.partition)
+    hosted = _hosted(parts)
     batch = encode_batch([Record(value=Random(1).randbytes(_RECORD_BYTES), timestamp_ms=SystemClock().wall_ms())])
     header = list(headers(batch))
     records = slot_bytes // len(batch)
@@ -190,7 +203,7 @@ async def _append(parts: Any, size_bytes: int, slot_bytes: int) -> None:
 
 def _read(cluster: InProcessCluster, registry: CollectorRegistry) -> _Read:
     """Partition 0 from its start to its end, by a consumer."""
-    (hosted,) = [h for h in _parts(cluster).context.partitions if h.topic_name == _TOPIC and not h.partition.partition]
+    hosted = _hosted(_parts(cluster))[0]
     size_bytes = hosted.core.index.size_bytes
     gets = _counts(registry)["get"]
     consumer = Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": "bench", "enable.auto.commit": False})

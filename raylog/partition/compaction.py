@@ -32,7 +32,7 @@ from typing import Final, NamedTuple
 from raylog.model.ids import LeaderId, TopicPartition
 from raylog.model.limits import CompactionLimits
 from raylog.partition.offset_index import SEGMENT, IndexEntry, IndexSnapshot
-from raylog.storage.segment import segment_level
+from raylog.storage.segment import LEVEL_MAX, segment_level
 
 GAP_BYTES_MAX: Final = 8 * 1024 * 1024
 """What lies between two runs of one object is read with them, up to so much."""
@@ -114,7 +114,7 @@ def _short_runs(
     index: IndexSnapshot, leader_id: LeaderId, covered_slot: int, limits: CompactionLimits
 ) -> Iterator[_Run]:
     """Those that may be merged, in the order of offsets, up to the first row that is not to be touched."""
-    run_bytes_min, levels_max = limits.run_bytes_min, limits.levels_max
+    run_bytes_min, levels_max = limits.run_bytes_min, min(limits.levels_max, LEVEL_MAX)
     source: ObjectId | None = None
     level = start = size_bytes = next_position = end = 0
     for row, (held_by, number, position, row_bytes) in enumerate(zip(*index.columns[:4], strict=True)):
