@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help serve test sim lint format test-package bench bench-kafka bench-limits interop setup clean
+.PHONY: help serve test sim lint format test-package bench bench-kafka bench-limits bench-requests interop setup clean
 .DEFAULT_GOAL := help
 
 help:            ## Show this list
@@ -45,6 +45,9 @@ bench-kafka: $(READY)  ## The same beside Apache Kafka, interleaved (needs Java 
 bench-limits: $(READY)  ## What 10,000 partitions and 5,000 idle connections cost
 	$(BIN)/python -m bench.many_partitions $(ARGS)
 	$(BIN)/python -m bench.idle_connections $(ARGS)
+
+bench-requests: $(READY)  ## Requests to the bucket per GiB at 1, 100 and 1,000 partitions, compaction included
+	$(BIN)/python -m bench.requests $(ARGS)
 
 test-package: $(READY) ## Build the wheel, install it into an empty environment, and serve from there
 	$(BIN)/python -m pytest tests/package $(ARGS)

@@ -30,6 +30,7 @@ class LeaderActor:
         self._thread.run_role(self._live(), self._setup.log)
 
     async def _live(self) -> None:
+        from actors.compaction import RayCompactor
         from raylog.leader.leader import Leader
         from raylog.storage.wal_class import open_wal, parse_wal_class
 
@@ -51,6 +52,7 @@ class LeaderActor:
             limits=setup.limits,
             run_dir=setup.run_dir,
             registry=setup.registry,
+            compactor=RayCompactor(setup.config, self._leader_id),
         )
         await self._leader.start()
         keep_what_is_here()

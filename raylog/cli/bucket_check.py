@@ -30,7 +30,8 @@ class State(StrEnum):
     DATA = "data"
     """Live index rows point into it."""
     LOG = "log"
-    """A slot from its log's newest checkpoint on, or that checkpoint: the log is read from these."""
+    """A slot from its log's newest checkpoint on, or that checkpoint: the log is read from these. Or a segment that the log
+    has announced since, and may name at any time."""
     LOOSE = "loose"
     """Nothing needs it any more; it stays for garbage collection's grace."""
     BEYOND = "beyond the end"
@@ -175,6 +176,11 @@ def _found(
         state = State.FOREIGN
     elif name.kind is ObjectKind.SELF_TEST:
         state, since_ms = State.LOOSE, found.modified_ms
+    elif name.kind is ObjectKind.SEGMENT:
+        if not is_whole:
+            state = State.UNREAD
+        elif not any(found.key in log.mark.announced for log in logs.values()):
+            state, since_ms = State.LOOSE, found.modified_ms
     elif log is None:
         state = State.UNREAD
     elif name.number < log.mark.checkpoint_slot:

@@ -1,4 +1,5 @@
-"""Every checksum of one object: header, footer and meta of a slot, what the meta says, and each record batch's CRC-32C."""
+"""Every checksum of one object: header, footer and meta of a slot or segment, what the meta says, and each record batch's
+CRC-32C."""
 
 from controller.records import decode_records
 from raylog.leader.checkpoint_format import decode_checkpoint_state
@@ -21,7 +22,7 @@ from raylog.storage.slot_format import (
 async def verify_object(store: ObjectStore, found: ObjectMeta) -> None:
     """Read it whole. Raises CorruptError in one sentence, NotFoundError when it is gone, and the store's RetryError."""
     name = object_name(found.key)
-    if name.kind not in (ObjectKind.SLOT, ObjectKind.CHECKPOINT):
+    if name.kind not in (ObjectKind.SLOT, ObjectKind.SEGMENT, ObjectKind.CHECKPOINT):
         return
     data = await store.get(found.key, priority=Priority.BACKGROUND)
     if len(data) != found.size:
@@ -35,10 +36,12 @@ async def verify_object(store: ObjectStore, found: ObjectMeta) -> None:
     record = decode_footer(data, found.key)
     if decode_header(data, found.key) != record or record.slot != name.number or record.size_bytes != len(data):
         raise CorruptError("header, footer, key and size do not agree.")
+    if (record.kind is SlotKind.SEGMENT) != (name.kind is ObjectKind.SEGMENT):
+        raise CorruptError(f"is of kind {record.kind.name.lower()}, which its key does not say.")
     meta = meta_from_tail(data, record, found.key)
     if record.kind is SlotKind.OPEN:
         return
-    if name.leader_id is None:
+    if name.leader_id is None and name.kind is ObjectKind.SLOT:
         decode_records(meta)
     else:
         _verify_body(memoryview(data)[: RECORD_BYTES + record.body_bytes], decode_meta(meta))

@@ -10,7 +10,7 @@ from raylog.model.ids import LeaderId
 from raylog.partition.list_offsets import Chunk
 from raylog.partition.offset_index import SEGMENT, IndexEntry
 from raylog.protocol.batch import headers
-from raylog.storage.keys import leader_prefix, slot_key
+from raylog.storage.keys import leader_prefix, segment_key, slot_key
 from raylog.storage.object_store import ObjectStore, Priority
 
 _ATTEMPTS = 3
@@ -19,7 +19,8 @@ _ATTEMPTS = 3
 
 def object_key(entry: IndexEntry) -> str:
     """The key of the object that an index row points into."""
-    assert entry.source != SEGMENT, entry
+    if entry.source == SEGMENT:
+        return segment_key(entry.number)
     return slot_key(leader_prefix(LeaderId(entry.source)), entry.number)
 
 

@@ -45,6 +45,10 @@ class Checkpoints:
         """Never less than what a replay reads of as many bytes as the checkpoint has: a large state is written rarely."""
         self._bytes = 0
         self._settled_slot = log.open_slot
+        self.newest_slot = 0
+        """Of the newest checkpoint that this writer has written."""
+        self.lock = asyncio.Lock()
+        """Held while a checkpoint is written, and by whoever needs that none is."""
         self._written_at_s = clock.monotonic()
         self._due = asyncio.Event()
         self._wake_if_due()
@@ -76,10 +80,15 @@ class Checkpoints:
 
     async def write(self) -> None:
         """One checkpoint, and the trimming that it allows. Raises FencedError, RetryError."""
+        async with self.lock:
+            await self._write()
+
+    async def _write(self) -> None:
         slot = self._settled_slot
         snapshots = await self._copy()
         state = await asyncio.get_running_loop().run_in_executor(None, encode_checkpoint, snapshots)
         await self._log.write_checkpoint(slot, state)
+        self.newest_slot = slot
         self._slots_due = max(self._limits.checkpoint_slots, len(state) // _SLOT_READ_BYTES)
         # Rows of another leader that point in here would have to be asked for as well: as long as a partition does not move
         # with its rows, there are none.

@@ -15,6 +15,8 @@ from raylog.leader.append import Appender
 from raylog.leader.assignments import AssignmentFollower
 from raylog.leader.batch_reader import BatchReader
 from raylog.leader.checkpoints import Checkpoints
+from raylog.leader.compaction import Compaction
+from raylog.leader.compactor import Compactor, StoreCompactor
 from raylog.leader.context import LeaderContext
 from raylog.leader.coordinator import GroupCoordinators
 from raylog.leader.fetch import Fetcher
@@ -64,8 +66,12 @@ class Leader:
         run_dir: Path,
         registry: CollectorRegistry,
         tcp_host: str = "127.0.0.1",
+        compactor: Compactor | None = None,
     ) -> None:
-        """To be made on its event loop. ``run_dir`` gets the unix socket; TCP takes a free port of ``tcp_host``."""
+        """To be made on its event loop. ``run_dir`` gets the unix socket; TCP takes a free port of ``tcp_host``.
+
+        ``compactor`` does the compaction jobs; None: they are done in this process.
+        """
         self._leader_id = leader_id
         self._node_id = node_id
         self._store = store
@@ -76,6 +82,7 @@ class Leader:
         self._limits = limits
         self._run_dir = run_dir
         self._tcp_host = tcp_host
+        self._compactor = compactor or StoreCompactor(store, limits)
         self._metrics = LeaderMetrics(registry, leader_id)
         self._log = role_logger("leader", leader=leader_id, node=node_id)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,6 +124,7 @@ class Leader:
         self._own(parts.checkpoints.run())
         self._own(parts.housekeeping.run())
         self._own(parts.retention.run())
+        self._own(parts.compaction.run())
         registered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._own(self._follow_assignments(parts, endpoint, registered))
         await asyncio.wait((registered, self.closed), return_when=asyncio.FIRST_COMPLETED)
@@ -325,6 +333,20 @@ class Leader:
             settling=settling,
             checkpoints=checkpoints,
             housekeeping=housekeeping,
+            compaction=Compaction(
+                leader_id=self._leader_id,
+                epoch=log.epoch,
+                partitions=partitions,
+                checkpoints=checkpoints,
+                buffer=buffer,
+                flusher=flusher,
+                compactor=self._compactor,
+                clock=clock,
+                rng=self._rng,
+                limits=self._limits,
+                metrics=metrics,
+                logger=self._log,
+            ),
             retention=Retention(partitions=partitions, log_starts=log_starts, clock=clock, logger=self._log),
             context=context,
             listener=Listener(context, served_apis()),
@@ -354,6 +376,7 @@ class _Parts:
     checkpoints: Checkpoints
     housekeeping: Housekeeping
     retention: Retention
+    compaction: Compaction
     context: LeaderContext
     listener: Listener
 

@@ -13,7 +13,7 @@ from raylog.model.limits import LogLimits
 from raylog.storage.checkpoint import latest_checkpoint
 from raylog.storage.data_object import decode_meta
 from raylog.storage.garbage import LogMark
-from raylog.storage.keys import leader_prefix
+from raylog.storage.keys import leader_prefix, segment_key
 from raylog.storage.log_replay import LogReplay
 from raylog.storage.log_store import LogStore
 from raylog.storage.object_store import ObjectStore
@@ -59,6 +59,7 @@ async def mark_leader_log(
             mark=LogMark(
                 checkpoint_slot=checkpoint.slot if checkpoint else 0,
                 references=frozenset(object_key(row) for led in state.partitions.values() for row in led.core.index),
+                announced=frozenset(map(segment_key, state.announced)),
             ),
             partitions=frozenset(state.partitions),
             next_slot=replay.next_slot,

@@ -14,7 +14,7 @@ from raylog.model.ids import LeaderId, TopicPartition
 from raylog.partition.flushed_state import PartitionSnapshot
 from raylog.partition.partition import Partition
 from raylog.storage.data_object import IndexRow, ProducerRow, SlotMeta
-from raylog.storage.slot_events import Adopt, Delete, LogStart, Release, SlotEvent
+from raylog.storage.slot_events import Adopt, Delete, LogStart, Release, SegmentPut, SlotEvent, Swap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,8 @@ class LogState:
     def __init__(self, leader_id: LeaderId, snapshots: tuple[LedSnapshot, ...] = ()) -> None:
         self._leader_id = leader_id
         self.partitions: dict[TopicPartition, Led] = {}
+        self.announced: set[int] = set()
+        """Segments that were put and not swapped in yet, since the checkpoint: their writer may still do so."""
         for snapshot in snapshots:
             self._add(
                 snapshot.partition,
@@ -83,6 +85,14 @@ class LogState:
                 led = self.partitions.get(event.partition)
                 if led is not None and slot > led.as_of_slot:
                     led.core.replay_log_start(event.offset)
+            case SegmentPut():
+                self.announced.add(event.segment)
+            case Swap():
+                self.announced.discard(event.segment)
+                for part in event.parts:
+                    led = self.partitions.get(part.partition)
+                    if led is not None and slot > led.as_of_slot:
+                        led.core.swap(event.segment, part.rows)
             case _:
                 pass  # a WAL position: entries are compared by offset
 

@@ -51,6 +51,8 @@ class LeaderMetrics:
         self.wal_group_bytes = self._histogram("wal_group_bytes", "Bytes that became durable together.", _BYTES)
         self.flush_bytes = self._histogram("flush_bytes", "Bytes of batches in a slot.", _BYTES)
         self.appended_bytes = self._sum("appended_bytes", "Bytes of batches appended.")
+        self.compacted_bytes = self._sum("compacted_bytes", "Bytes of batches rewritten into segments.")
+        self.segments = self._sum("segments", "Segments swapped in.")
         self.tail_hits = self._sum("tail_cache_hits", "Partition reads served from memory.")
         self.tail_misses = self._sum("tail_cache_misses", "Partition reads answered with a read plan.")
         self.tail_bytes = self._gauge("tail_cache_bytes", "Bytes in the tail cache.")

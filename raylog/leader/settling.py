@@ -17,7 +17,7 @@ from raylog.leader.metrics import LeaderMetrics
 from raylog.leader.tail_cache import TailCache
 from raylog.leader.write_buffer import Cut
 from raylog.model.ids import LeaderId, Lsn
-from raylog.storage.slot_events import Adopt, LogStart, Release, SlotEvent
+from raylog.storage.slot_events import Adopt, LogStart, Release, SegmentPut, SlotEvent, Swap
 from raylog.storage.wal import Wal
 
 _PLENTY = 1 << 62
@@ -108,5 +108,12 @@ class Settling:
                 assert hosted is not None, event
                 self._log_starts.durable(hosted, event.offset)
                 self._fetcher.failed(hosted)
+            case Swap():
+                for part in event.parts:
+                    hosted = self._partitions.settling(part.partition)
+                    if hosted is not None:
+                        hosted.core.swap(event.segment, part.rows)
+            case SegmentPut():
+                pass  # for those who read the log meanwhile
             case _:
                 raise AssertionError(f"a leader does not write {event}")

@@ -148,6 +148,26 @@ class GarbageLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompactionLimits:
+    """How data objects become segments: ``raylog.partition.compaction`` has the bounds that follow from these."""
+
+    interval_s: float = 10.0
+    """A leader looks so often whether there is something to compact; it has one job under way at once."""
+    segment_bytes: int = 128 * MIB
+    """A job makes one segment of about so many bytes. It holds twice that in memory, and a few source objects."""
+    run_bytes_min: int = 512 * KIB
+    """A partition's run of batches in one object that is so long is left where it is."""
+    sources_max: int = 64
+    """A job reads no more objects. So many slots with short runs are due, however few bytes they have;"""
+    fan_in: int = 8
+    """and so many segments of one level."""
+    levels_max: int = 4
+    """A byte is rewritten no more often than so; at most 7."""
+    reads_max: int = 4
+    """Source objects read at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerLimits:
     """The controller's patience with callers, and how much metadata one request may make."""
 
@@ -175,6 +195,7 @@ class Limits:
     log: LogLimits = field(default_factory=LogLimits)
     controller: ControllerLimits = field(default_factory=ControllerLimits)
     garbage: GarbageLimits = field(default_factory=GarbageLimits)
+    compaction: CompactionLimits = field(default_factory=CompactionLimits)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Limits":

@@ -5,15 +5,16 @@ a producer's batch that a crash then loses, and its retry would be taken for a d
 the slot is durable, by the same code when it is flushed and when it is replayed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from raylog.model.errors import CorruptError
 from raylog.partition.leader_epochs import LeaderEpochs
-from raylog.partition.offset_index import IndexEntry, IndexSnapshot, OffsetIndex
+from raylog.partition.offset_index import SEGMENT, IndexEntry, IndexSnapshot, OffsetIndex
 from raylog.partition.producer_state import ProducerBatch, ProducerSnapshot, ProducerStates
 from raylog.partition.transactions import Transactions, TransactionsSnapshot
 from raylog.storage.data_object import IndexRow, ProducerRow
+from raylog.storage.slot_events import SwapRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,32 @@ class FlushedState:
         for producer in producers:
             self.producers.record(producer.producer_id, producer.producer_epoch, producer_batch(producer))
         self._trim()
+
+    def swap(self, segment: int, rows: Sequence[SwapRow]) -> bool:
+        """A durable swap's contiguous rows of this partition take the place of those that lie in their offsets.
+
+        False, and nothing changes, when the same batches do not lie there any more in whole rows: the log start has moved.
+        """
+        first_offset, last_offset = rows[0].first_offset, rows[-1].last_offset
+        size_bytes = sum(row.size_bytes for row in rows)
+        if not self.index.holds(first_offset, last_offset, size_bytes, sum(row.record_count for row in rows)):
+            return False
+        entries = [
+            IndexEntry(
+                SEGMENT,
+                segment,
+                row.position,
+                row.size_bytes,
+                row.first_offset,
+                row.last_offset,
+                row.max_timestamp_ms,
+                row.leader_epoch,
+                row.record_count,
+            )
+            for row in rows
+        ]
+        self.index.replace(first_offset, last_offset, entries)
+        return True
 
     def set_log_start(self, offset: int) -> list[IndexEntry]:
         """Forget what lies below ``offset``, also where a later slot brings it; returns the rows that nothing needs any more."""

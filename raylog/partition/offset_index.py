@@ -8,6 +8,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 SEGMENT: Final = -1
@@ -36,6 +37,7 @@ _FIRST = IndexEntry._fields.index("first_offset")
 _LAST = IndexEntry._fields.index("last_offset")
 _MAX_TIMESTAMP = IndexEntry._fields.index("max_timestamp_ms")
 _SIZE = IndexEntry._fields.index("size_bytes")
+_COUNT = IndexEntry._fields.index("record_count")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,19 +132,31 @@ class OffsetIndex:
             self._refresh()
         return gone
 
+    def holds(self, first_offset: int, last_offset: int, size_bytes: int, record_count: int) -> bool:
+        """Whether some rows begin and end at exactly these offsets, with so many bytes and records together."""
+        start, end = self.row_of(first_offset), self.row_of(last_offset) + 1
+        if start >= end or end > len(self) or self._columns[_FIRST][start] != first_offset:
+            return False
+        return (
+            self._lasts[end - 1] == last_offset
+            and sum(self._columns[_SIZE][start:end]) == size_bytes
+            and sum(self._columns[_COUNT][start:end]) == record_count
+        )
+
     def replace(self, first_offset: int, last_offset: int, entries: Sequence[IndexEntry]) -> list[IndexEntry]:
         """Put ``entries`` in the place of the rows that lie wholly inside ``first_offset`` to ``last_offset``; returns those.
 
         Offsets that no entry holds any more are gaps (a cleaned log); no row may reach over the range's ends.
         """
         start, end = self.row_of(first_offset), self.row_of(last_offset + 1)
-        gone = [self[row] for row in range(start, end)]
+        gone = list(map(IndexEntry._make, zip(*(column[start:end] for column in self._columns), strict=True)))
         assert not gone or (first_offset <= gone[0].first_offset and gone[-1].last_offset <= last_offset), gone
         assert not entries or (first_offset <= entries[0].first_offset and entries[-1].last_offset <= last_offset)
         fresh = zip(*entries, strict=True) if entries else ((),) * len(self._columns)
         for code, column, values in zip(_COLUMN_TYPES, self._columns, fresh, strict=True):
             column[start:end] = array(code, values)
-        self._refresh()
+        self._size_bytes += sum(entry.size_bytes for entry in entries) - sum(entry.size_bytes for entry in gone)
+        self._refresh_newest(start, end, len(entries))
         return gone
 
     def snapshot(self) -> IndexSnapshot:
@@ -159,9 +173,15 @@ class OffsetIndex:
         assert size == self._size_bytes
 
     def _refresh(self) -> None:
-        timestamps = self._columns[_MAX_TIMESTAMP]
-        self._newest = array("q", timestamps)
-        for row in range(1, len(timestamps)):
-            if self._newest[row] < self._newest[row - 1]:
-                self._newest[row] = self._newest[row - 1]
+        self._newest = array("q", accumulate(self._columns[_MAX_TIMESTAMP], max))
         self._size_bytes = sum(self._columns[_SIZE])
+
+    def _refresh_newest(self, start: int, end: int, count: int) -> None:
+        """After ``count`` rows took the place of those from ``start`` to ``end``: only these, when those behind stay true."""
+        timestamps = self._columns[_MAX_TIMESTAMP]
+        before = [self._newest[start - 1]] if start else []
+        rising = array("q", accumulate((*before, *timestamps[start : start + count]), max))
+        if start < end and rising[-1:] == self._newest[end - 1 : end]:
+            self._newest[start:end] = rising[len(before) :]
+        else:
+            self._newest = array("q", accumulate(timestamps, max))

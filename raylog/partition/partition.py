@@ -48,6 +48,7 @@ from raylog.partition.tail import Tail
 from raylog.partition.transactions import Transactions
 from raylog.protocol.batch import BatchHeader, patched, with_append_time
 from raylog.storage.data_object import IndexRow, ProducerRow
+from raylog.storage.slot_events import SwapRow
 
 _HIGH_WATERMARK = -1
 """As the offset of a DeleteRecords request."""
@@ -257,6 +258,13 @@ class Partition:
         assert not rows or rows[-1].last_offset < self._log_end_offset, rows[-1]
         self._flushed.apply(leader_id, slot, rows, producers)
         self._tail.flushed(self._flushed.end_offset)
+
+    def swap(self, segment: int, rows: Sequence[SwapRow]) -> bool:
+        """A durable swap: these batches are read from the segment from now on. The same in a replay and when its slot settles.
+
+        False, and nothing changes, when they do not lie there any more in whole rows: the log start has moved meanwhile.
+        """
+        return self._flushed.swap(segment, rows)
 
     def expire_producers(self, now_ms: int) -> int:
         """Forget producers that have been idle for ``producer.id.expiration.ms``; how many."""

@@ -5,6 +5,7 @@ In doubt an object stays. What may go, and only once it is older than the grace:
 - a slot below a checkpoint of its log, that is at least as old as the grace (the rule of ``FencedLog.trim``: slots are the
   log's fences, and an opener may still hold an older checkpoint), into which no live index row points;
 - a checkpoint below one that old;
+- a segment that no live index row points into, and that no log has announced since its newest checkpoint;
 - what a self-test left.
 
 The listing must be older than the marks: a slot that appears between the two is then not in the listing, and one that is in it
@@ -27,6 +28,8 @@ class LogMark:
     """Of the checkpoint that the log was read from; 0: there is none, so that nothing of the log may go."""
     references: frozenset[str] = frozenset()
     """Keys of the objects, of any log, that its live index rows point into."""
+    announced: frozenset[str] = frozenset()
+    """Keys of the segments that it may name from now on."""
 
 
 class Reason(StrEnum):
@@ -34,6 +37,7 @@ class Reason(StrEnum):
 
     UNREFERENCED_SLOT = "unreferenced slot"
     OLD_CHECKPOINT = "old checkpoint"
+    UNREFERENCED_SEGMENT = "unreferenced segment"
     SELF_TEST = "left by a self-test"
 
 
@@ -56,7 +60,7 @@ def plan_sweep(
     aged_before_ms = now_ms - grace_ms
     references: set[str] = set()
     for mark in marks.values():
-        references |= mark.references
+        references |= mark.references | mark.announced
     floors = covered_slots(listing, aged_before_ms=aged_before_ms)
     doomed = []
     for found in listing:
@@ -70,6 +74,8 @@ def plan_sweep(
                 reason = Reason.UNREFERENCED_SLOT
             case ObjectKind.CHECKPOINT if name.number < floor:
                 reason = Reason.OLD_CHECKPOINT
+            case ObjectKind.SEGMENT:
+                reason = Reason.UNREFERENCED_SEGMENT
             case ObjectKind.SELF_TEST:
                 reason = Reason.SELF_TEST
             case _:

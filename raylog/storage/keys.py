@@ -9,12 +9,14 @@
     (``data_object``).
 ``leaders/{leader:06d}/checkpoint/{slot:020d}``
     That leader's. May be written again with the same meaning. A slot of kind CHECKPOINT (``raylog.leader.checkpoint_format``).
+``segments/{number:020d}``
+    Written for a leader by whoever compacts. Put if absent, then immutable. A slot of kind SEGMENT (``segment``).
 ``self-test/…``
     Whoever starts. Random names, deleted again by the test of the bucket (``store_selftest``).
 
 A log's slots and checkpoints are deleted only by ``FencedLog.trim`` and by garbage collection (``garbage``), under one grace
-rule; what has a key that is not listed here is deleted by nobody. Numbers have a fixed width, so that a
-listing is in their order.
+rule, segments by garbage collection alone; what has a key that is not listed here is deleted by nobody. Numbers have a fixed
+width, so that a listing is in their order.
 """
 
 import re
@@ -26,17 +28,20 @@ from raylog.model.ids import LeaderId
 
 METADATA_PREFIX = "metadata/"
 LEADERS_PREFIX = "leaders/"
+SEGMENTS_PREFIX = "segments/"
 SELF_TEST_PREFIX = "self-test/"
 
 _LOG = "log/"
 _CHECKPOINT = "checkpoint/"
 _NUMBER_DIGITS = 20
+_SEGMENT = re.compile(r"segments/([0-9]{20})", re.ASCII)
 _LOG_OBJECT = re.compile(r"(metadata/|leaders/([0-9]{6,})/)(log|checkpoint)/([0-9]{20})", re.ASCII)
 
 
 class ObjectKind(StrEnum):
     SLOT = "slot"
     CHECKPOINT = "checkpoint"
+    SEGMENT = "segment"
     SELF_TEST = "self-test"
     UNKNOWN = "unknown"
 
@@ -51,7 +56,7 @@ class ObjectName:
     leader_id: LeaderId | None = None
     """Whose log that is; None: the controller's."""
     number: int = 0
-    """The slot's, or the checkpoint's."""
+    """The slot's, the checkpoint's or the segment's."""
 
 
 def leader_prefix(leader_id: LeaderId) -> str:
@@ -77,6 +82,10 @@ def checkpoint_key(prefix: str, slot: int) -> str:
     return f"{prefix}{_CHECKPOINT}{slot:0{_NUMBER_DIGITS}d}"
 
 
+def segment_key(number: int) -> str:
+    return f"{SEGMENTS_PREFIX}{number:0{_NUMBER_DIGITS}d}"
+
+
 def number_of(key: str) -> int:
     """The slot number that ends a slot's or checkpoint's key."""
     digits = key.rpartition("/")[2]
@@ -89,6 +98,8 @@ def object_name(key: str) -> ObjectName:
     """What the object ``key`` is, by its key alone; UNKNOWN for what Raylog does not write."""
     if key.startswith(SELF_TEST_PREFIX):
         return ObjectName(kind=ObjectKind.SELF_TEST)
+    if (segment := _SEGMENT.fullmatch(key)) is not None:
+        return ObjectName(kind=ObjectKind.SEGMENT, number=int(segment[1]))
     found = _LOG_OBJECT.fullmatch(key)
     if found is None:
         return ObjectName(kind=ObjectKind.UNKNOWN)

@@ -3,9 +3,9 @@
 An event cannot be ignored: a reader that does not know its type refuses the slot. New fields need a default here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from raylog.model.errors import CorruptError
@@ -53,7 +53,44 @@ class WalPosition:
     lsn: int
 
 
-SlotEvent = Adopt | Release | Delete | LogStart | WalPosition
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentPut:
+    """The segment has been written, and a ``Swap`` may name it: it is kept until a checkpoint of this log lies above this."""
+
+    segment: int
+
+
+class SwapRow(NamedTuple):
+    """A run of contiguous batches in a segment: an ``IndexRow`` without its partition."""
+
+    first_offset: int
+    last_offset: int
+    position: int
+    size_bytes: int
+    max_timestamp_ms: int
+    record_count: int
+    leader_epoch: int
+
+
+class SwapPart(NamedTuple):
+    """Contiguous rows of a partition in a segment, in offset order: for all those that lie in the same offsets until now."""
+
+    partition: TopicPartition
+    rows: tuple[SwapRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swap:
+    """The batches of these rows are read from the segment from here on.
+
+    A part whose offsets do not hold the same batches any more, or whose partition this log does not lead, has no effect.
+    """
+
+    segment: int
+    parts: tuple[SwapPart, ...]
+
+
+SlotEvent = Adopt | Release | Delete | LogStart | WalPosition | SegmentPut | Swap
 
 _TYPES: dict[str, type[SlotEvent]] = {
     "adopt": Adopt,
@@ -61,16 +98,21 @@ _TYPES: dict[str, type[SlotEvent]] = {
     "delete": Delete,
     "log_start": LogStart,
     "wal_position": WalPosition,
+    "segment_put": SegmentPut,
+    "swap": Swap,
 }
 _NAMES: dict[type[SlotEvent], str] = {cls: name for name, cls in _TYPES.items()}
 
 
 def event_to_json(event: SlotEvent) -> dict[str, object]:
-    """The event as a JSON object; ``type`` names it, a partition is ``[topic id, number]``."""
+    """The event as a JSON object; ``type`` names it, a partition is ``[topic id, number]``, a swap's part ``[partition,
+    rows]``."""
     values: dict[str, object] = {"type": _NAMES[type(event)]}
     for f in fields(event):
         value = getattr(event, f.name)
-        values[f.name] = [str(value.topic_id), value.partition] if isinstance(value, TopicPartition) else value
+        values[f.name] = _partition_to_json(value) if isinstance(value, TopicPartition) else value
+    if isinstance(event, Swap):
+        values["parts"] = [[_partition_to_json(part.partition), part.rows] for part in event.parts]
     return values
 
 
@@ -91,6 +133,19 @@ def event_from_json(values: Mapping[str, Any]) -> SlotEvent:
         names = ", ".join(sorted(unknown | missing))
         raise CorruptError(f"A slot's '{name}' event has unknown or missing fields: {names}.")
     if "partition" in given:
-        topic_id, number = given["partition"]
-        given["partition"] = TopicPartition(TopicId(UUID(topic_id)), number)
+        given["partition"] = _partition_from_json(given["partition"])
+    if event_type is Swap:
+        given["parts"] = tuple(
+            SwapPart(_partition_from_json(partition), tuple(SwapRow(*row) for row in rows))
+            for partition, rows in given["parts"]
+        )
     return event_type(**given)
+
+
+def _partition_to_json(partition: TopicPartition) -> list[object]:
+    return [str(partition.topic_id), partition.partition]
+
+
+def _partition_from_json(values: Sequence[Any]) -> TopicPartition:
+    topic_id, number = values
+    return TopicPartition(TopicId(UUID(topic_id)), number)

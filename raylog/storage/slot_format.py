@@ -40,6 +40,8 @@ class SlotKind(IntEnum):
     APPEND = 2
     CHECKPOINT = 3
     """Not a slot but the state after one: kept beside the log, in the same format."""
+    SEGMENT = 4
+    """No slot either: batches of many slots again, in the same format (``segment``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,8 +61,12 @@ class InProcessCluster:
         broker_configs: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         seed: int = 1,
+        registry: CollectorRegistry | None = None,
     ) -> None:
-        """``folder`` keeps the bucket (unless ``store_url``) and the file WAL: a second cluster on it continues the first."""
+        """``folder`` keeps the bucket (unless ``store_url``) and the file WAL: a second cluster on it continues the first.
+
+        ``registry`` gets the counts of all requests to the bucket.
+        """
         self.store_url = store_url or f"file://{folder / 'bucket'}"
         self.wal = dict(
             wal or {"file": f"file://{folder / 'wal'}?capacity=1GiB&segment=16MiB", "object": "object:?interval_ms=20"}
@@ -73,6 +77,7 @@ class InProcessCluster:
         self.limits = limits or Limits()
         self.clock = SystemClock()
         self.rng = Random(seed)
+        self.registry = registry
         self._gateway_count = gateways
         (folder / "wal").mkdir(parents=True, exist_ok=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -205,7 +210,9 @@ class _Supervisor:
 
     async def start(self, gateways: int) -> None:
         cluster = self._cluster
-        self._store = await open_store(cluster.store_url, clock=cluster.clock, rng=cluster.rng, limits=cluster.limits)
+        self._store = await open_store(
+            cluster.store_url, clock=cluster.clock, rng=cluster.rng, limits=cluster.limits, registry=cluster.registry
+        )
         await self.controller.start()
         for index in range(gateways):
             gateway = self._make_gateway(index, 0)

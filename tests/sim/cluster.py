@@ -17,7 +17,7 @@ from gateway.gateway import Gateway
 from raylog.leader.leader import Leader
 from raylog.model.errors import FencedError, RetryError
 from raylog.model.ids import LeaderId
-from raylog.model.limits import ControllerLimits, LeaderLimits, Limits, LogLimits, StoreLimits
+from raylog.model.limits import CompactionLimits, ControllerLimits, LeaderLimits, Limits, LogLimits, StoreLimits
 from raylog.storage.file_wal import FileWal, FileWalLimits
 from raylog.storage.hedge_delay import HedgeDelay
 from raylog.storage.object_wal import ObjectWal
@@ -40,6 +40,9 @@ def limits(*, checkpoint_slots: int = 12, trim_grace_s: float = 8.0) -> Limits:
     return Limits(
         leader=LeaderLimits(checkpoint_slots=checkpoint_slots, register_backoff_s_max=1.0, tail_cache_bytes=16 * 1024),
         store=StoreLimits(attempt_s_max=2.0, patience_s=8.0, backoff_s_max=1.0),
+        compaction=CompactionLimits(
+            interval_s=0.5, segment_bytes=4096, run_bytes_min=2048, sources_max=3, fan_in=2, levels_max=3
+        ),
         log=LogLimits(trim_grace_s=trim_grace_s, retry_delay_s_max=1.0, tail_bytes=4096),
         controller=ControllerLimits(
             leader_poll_s_max=1.0,
@@ -112,6 +115,20 @@ class SimCluster:
     @property
     def controller(self) -> Process | None:
         return self.seat.process
+
+    def validate(self) -> list[str]:
+        """What the partitions of the leaders that run say of their own rules; asked when all is over."""
+        found = []
+        for process in self.leaders.values():
+            parts = process.role._parts if isinstance(process.role, Leader) else None
+            for hosted in parts.context.partitions if parts is not None else ():
+                try:
+                    hosted.core.validate()
+                except AssertionError as error:
+                    found.append(
+                        f"{process.name} has a broken {hosted.topic_name}-{hosted.partition.partition}: {error!r}"
+                    )
+        return found
 
     # What the nemesis does
 

@@ -16,6 +16,8 @@ from raylog.leader.assignments import AssignmentFollower
 from raylog.leader.flusher import Flusher
 from raylog.leader.log_state import LogState
 from raylog.leader.settling import Settling
+from raylog.partition.flushed_state import FlushedState
+from raylog.partition.offset_index import SEGMENT, IndexEntry
 from raylog.partition.partition import Partition
 from raylog.storage.fenced_log import FencedLog
 from raylog.storage.file_wal import FileWal
@@ -231,6 +233,24 @@ def adoption_settles_with_its_slot() -> Iterator[None]:
             adoptions.adopted(adopt)
 
     with patch.object(Settling, "_apply", apply), patch.object(AssignmentFollower, "_write", write):
+        yield
+
+
+@_mutation
+def swap_looks_at_the_rows() -> Iterator[None]:
+    """A segment's rows are put into the index whatever has become of those that it was made from."""
+
+    def swap(self: FlushedState, segment: int, rows: Any) -> bool:
+        entries = [
+            IndexEntry(
+                SEGMENT, segment, row.position, row.size_bytes, *row[:2], row[4], row.leader_epoch, row.record_count
+            )
+            for row in rows
+        ]
+        self.index.replace(rows[0].first_offset, rows[-1].last_offset, entries)
+        return True
+
+    with patch.object(FlushedState, "swap", swap):
         yield
 
 

@@ -87,7 +87,7 @@ class Run:
             logger.removeHandler(handler)
             logger.setLevel(level)
             logger.propagate = propagate
-        self.anomalies[:0] = [*self.loop.errors, *self.cluster.failures]
+        self.anomalies[:0] = [*self.loop.errors, *self.cluster.failures, *self.cluster.validate()]
         if self.history.logs:
             self.anomalies += check(self.history)
         return Report(

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from raylog.leader.batch_reader import object_key
 from raylog.leader.checkpoint_format import encode_checkpoint
 from raylog.leader.garbage import Collected, collect_garbage
 from raylog.leader.log_mark import mark_leader_log
@@ -23,10 +24,10 @@ from raylog.storage.checkpoint import latest_checkpoint
 from raylog.storage.data_object import IndexRow, SlotMeta, encode_meta
 from raylog.storage.fenced_log import FencedLog
 from raylog.storage.garbage import Reason
-from raylog.storage.keys import leader_prefix, slot_key
+from raylog.storage.keys import leader_prefix, segment_key, slot_key
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.object_store import ObjectMeta
-from raylog.storage.slot_events import Adopt, LogStart, Release, SlotEvent
+from raylog.storage.slot_events import Adopt, LogStart, Release, SegmentPut, SlotEvent, Swap, SwapPart, SwapRow
 from raylog.storage.slot_format import decode_footer, encode_slot, meta_from_tail
 
 LEADER = LeaderId(1)
@@ -130,6 +131,16 @@ class Writer:
         slot = self.slot = await self.log.append([body], encode_meta(meta))
         self.state.apply(slot, meta)
         return slot
+
+    async def compact(self, number: int) -> None:
+        """The whole partition into a segment, announced before it is named. Nothing else is written meanwhile."""
+        partition = TopicPartition(TopicId(UUID(int=7)), number)
+        rows = list(self.state.partitions[partition].core.index)
+        segment = self.slot
+        await self.store.put_if_absent(segment_key(segment), [b"x"])
+        await self.event(SegmentPut(segment=segment))
+        fresh = [SwapRow(r.first_offset, r.last_offset, 64, r.size_bytes, r[6], 1, r.leader_epoch) for r in rows]
+        await self.event(Swap(segment=segment, parts=(SwapPart(partition, tuple(fresh)),)))
 
     async def checkpoint(self) -> None:
         snapshots = [
@@ -256,7 +267,7 @@ async def test_a_leader_that_does_anything_between_the_requests_never_loses_what
     async def act() -> None:
         clock.now_s += rng.choice((0.0, 0.0005, 0.002))
         led = [led for led in writer.state.partitions.values() if led.core.log_end_offset > led.core.log_start_offset]
-        match rng.randrange(6):
+        match rng.randrange(7):
             case 0 | 1 | 2:
                 await writer.append(*rng.sample(range(3), rng.randint(1, 3)))
             case 3 if led:
@@ -265,8 +276,10 @@ async def test_a_leader_that_does_anything_between_the_requests_never_loses_what
                 await writer.event(LogStart(partition=core.partition, offset=offset))
             case 4:
                 await writer.checkpoint()
+            case 5 if led:
+                await writer.compact(rng.choice(led).core.partition.partition)
             case _:
-                needed = [row.number for _, row in writer.rows()]
+                needed = [row.number for _, row in writer.rows() if row.source == LEADER]
                 await writer.log.trim(min([writer.slot, *needed]))
 
     async def meddle() -> None:
@@ -287,13 +300,15 @@ async def test_a_leader_that_does_anything_between_the_requests_never_loses_what
     await writer.checkpoint()
     clock.now_s += 1
     await collect(store, clock, limits)
-    assert set(await slots_of(store)) == {row.number for _, row in writer.rows()} | {writer.slot}
+    needed = {object_key(row) for _, row in writer.rows()}
+    left = {found.key async for found in store.list("") if "/checkpoint/" not in found.key}
+    assert left == needed | {slot_key(LOG, writer.slot)}
 
 
 async def _assert_whole(store: MemoryStore, clock: Clock, limits: Limits, writer: Writer) -> None:
     """The log reads as its writer knows it, and every row's object is there."""
     marked = await mark_leader_log(store, LEADER, clock=clock, rng=random.Random(1), limits=limits.log)
-    assert marked.mark.references == {slot_key(LOG, row.number) for _, row in writer.rows()}
+    assert marked.mark.references == {object_key(row) for _, row in writer.rows()}
     assert marked.mark.references <= store._objects.keys()
     assert marked.next_slot == writer.slot + 1
 

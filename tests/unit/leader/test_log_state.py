@@ -12,7 +12,7 @@ from raylog.leader.log_state import LedSnapshot, LogState
 from raylog.model.errors import CorruptError
 from raylog.model.ids import LeaderEpoch, LeaderId, ProducerId, TopicId, TopicPartition
 from raylog.storage.data_object import IndexRow, ProducerRow, SlotMeta, decode_meta, encode_meta
-from raylog.storage.slot_events import Adopt, LogStart, Release, SlotEvent
+from raylog.storage.slot_events import Adopt, LogStart, Release, SegmentPut, SlotEvent, Swap, SwapPart, SwapRow
 
 LEADER = LeaderId(4)
 PARTITIONS = [TopicPartition(TopicId(UUID(int=n // 2 + 1)), n % 2) for n in range(4)]
@@ -25,6 +25,7 @@ class Writer:
         self.slot = 0
         self.ends: dict[TopicPartition, int] = {}
         self.starts: dict[TopicPartition, int] = {}
+        self.rows: dict[TopicPartition, list[IndexRow]] = {}
 
     def next_slot(self, steps: Sequence[tuple[str, int, int]]) -> SlotMeta:
         self.slot += 1
@@ -37,6 +38,7 @@ class Writer:
             partition = PARTITIONS[number]
             if kind == "adopt" and partition not in self.ends and partition not in touched:
                 self.ends[partition] = self.starts[partition] = 0
+                self.rows[partition] = []
                 events.append(
                     Adopt(partition=partition, epoch_base=-number, topic_name="t", configs={"retention.ms": "5"})
                 )
@@ -45,18 +47,39 @@ class Writer:
             elif kind == "log start" and partition in self.ends and partition not in touched:
                 self.starts[partition] = min(self.starts[partition] + count, self.ends[partition])
                 events.append(LogStart(partition=partition, offset=self.starts[partition]))
+            elif kind == "swap" and partition not in touched and len(self.rows.get(partition, ())) >= count:
+                # Of the newest rows, or of some that are below the log start: then it has no effect.
+                events.append(self._swap(partition, count, from_the_end=count % 2 == 1))
             elif kind == "append" and partition in self.ends:
                 touched.add(partition)
                 first, last = self.ends[partition], self.ends[partition] + count - 1
                 epoch = LeaderEpoch(self.slot // 10)
                 self.ends[partition] = last + 1
                 index.append(IndexRow(*partition, first, last, position, 10 * count, 1000 + last, count, epoch))
+                self.rows[partition].append(index[-1])
                 position += 10 * count
                 producers.append(
                     ProducerRow(*partition, ProducerId(count), 0, first, last, first, last, timestamp_ms=7)
                 )
         index.sort(key=lambda row: (PARTITIONS.index(TopicPartition(row.topic_id, row.partition)), row.first_offset))
         return decode_meta(encode_meta(SlotMeta(index=index, producers=producers, events=events)))
+
+    def _swap(self, partition: TopicPartition, count: int, *, from_the_end: bool) -> Swap:
+        """Of so many rows, to a segment of its own."""
+        rows = self.rows[partition][-count:] if from_the_end else self.rows[partition][:count]
+        fresh = [
+            SwapRow(
+                row.first_offset,
+                row.last_offset,
+                64 + n,
+                row.size_bytes,
+                row.max_timestamp_ms,
+                row.record_count,
+                row.leader_epoch,
+            )
+            for n, row in enumerate(rows)
+        ]
+        return Swap(segment=self.slot, parts=(SwapPart(partition, tuple(fresh)),))
 
 
 def snapshots(state: LogState, as_of: dict[TopicPartition, int]) -> list[LedSnapshot]:
@@ -92,7 +115,9 @@ def told(state: LogState) -> dict[TopicPartition, object]:
 
 
 STEP = st.tuples(
-    st.sampled_from(["adopt", "append", "append", "log start", "release"]), st.integers(0, 3), st.integers(1, 5)
+    st.sampled_from(["adopt", "append", "append", "log start", "release", "swap", "swap"]),
+    st.integers(0, 3),
+    st.integers(1, 5),
 )
 
 
@@ -131,6 +156,14 @@ def test_release_that_is_older_than_the_state_of_a_checkpoint_takes_nothing_from
     resumed = LogState(LEADER, tuple(snapshots(whole, dict.fromkeys(PARTITIONS, 3))))
     resumed.apply(2, SlotMeta(events=[Release(partition=PARTITIONS[0], end_offset=0)]))
     assert told(resumed) == told(whole)
+
+
+def test_a_segment_is_announced_until_a_swap_names_it() -> None:
+    state = LogState(LEADER)
+    state.apply(1, SlotMeta(events=[SegmentPut(segment=5), SegmentPut(segment=6)]))
+    assert state.announced == {5, 6}
+    state.apply(2, SlotMeta(events=[Swap(segment=5, parts=())]))
+    assert state.announced == {6}
 
 
 def test_rows_that_leave_a_gap_are_corrupt() -> None:

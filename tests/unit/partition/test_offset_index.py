@@ -114,3 +114,27 @@ def test_a_timestamp_is_found_in_the_first_row_that_may_hold_it(rows, timestamp,
     if len(index):
         newest = index.newest_row(0, len(index))
         assert newest == max(range(len(index)), key=lambda row: index[row].max_timestamp_ms)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "size", "count", "is_held"),
+    [
+        (0, 39, 400, 40, True),
+        (10, 20, 200, 11, True),
+        (5, 20, 200, 11, False),
+        (10, 25, 200, 11, False),
+        (10, 20, 201, 11, False),
+        (10, 20, 200, 10, False),
+        (40, 49, 100, 10, False),
+        (21, 49, 100, 10, False),
+    ],
+)
+def test_whether_rows_lie_at_exactly_these_offsets_with_that_content(index, first, last, size, count, is_held):
+    assert index.holds(first, last, size, count) is is_held
+
+
+def test_timestamps_are_found_after_a_replacement_whether_or_not_it_keeps_the_newest_one():
+    for timestamp in (30, 20, 99):
+        index = index_of(*(entry(n, n, timestamp=t) for n, t in enumerate((5, 30, 10, 40, 7))))
+        index.replace(1, 2, [entry(1, 2, timestamp=timestamp)])
+        index.validate()

@@ -18,6 +18,10 @@ from raylog.storage.slot_events import (
     Delete,
     LogStart,
     Release,
+    SegmentPut,
+    Swap,
+    SwapPart,
+    SwapRow,
     WalPosition,
     event_from_json,
     event_to_json,
@@ -32,6 +36,19 @@ EVERY_EVENT = (
     LogStart(partition=TopicPartition(ORDERS, 0), offset=17),
     WalPosition(epoch=3, lsn=2**40),
 )
+SWAP_EVENTS = (
+    SegmentPut(segment=2**63 - 1),
+    Swap(
+        segment=1 << 60,
+        parts=(
+            SwapPart(
+                TopicPartition(ORDERS, 0), (SwapRow(100, 149, 64, 1000, 5, 50, 4), SwapRow(150, 150, 1064, 5, -1, 1, 5))
+            ),
+            SwapPart(TopicPartition(CLICKS, 7), (SwapRow(2**62, 2**62 + 1, 2**40, 2**30, 2**45, 2, 2**31 - 1),)),
+        ),
+    ),
+)
+"""Came after the golden file."""
 META = SlotMeta(
     index=[
         IndexRow(ORDERS, 0, 100, 149, 64, 1000, 1_700_000_000_000, 50, 4),
@@ -136,8 +153,9 @@ def test_what_is_damaged_or_newer_is_refused_with_a_sentence(damage, message):
 
 
 def test_every_event_comes_back_as_it_was():
-    assert {type(event) for event in EVERY_EVENT} == set(_TYPES.values())
-    assert [event_from_json(json.loads(json.dumps(event_to_json(event)))) for event in EVERY_EVENT] == list(EVERY_EVENT)
+    events = [*EVERY_EVENT, *SWAP_EVENTS]
+    assert {type(event) for event in events} == set(_TYPES.values())
+    assert [event_from_json(json.loads(json.dumps(event_to_json(event)))) for event in events] == events
 
 
 @pytest.mark.parametrize(

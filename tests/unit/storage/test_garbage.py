@@ -14,6 +14,7 @@ from raylog.storage.keys import (
     checkpoint_key,
     leader_prefix,
     object_name,
+    segment_key,
     slot_key,
 )
 from raylog.storage.object_store import ObjectMeta
@@ -86,16 +87,35 @@ def test_the_metadata_log_and_self_tests_are_swept_too():
     }
 
 
+def test_a_segment_goes_when_no_row_and_no_announcement_of_any_log_names_it():
+    keys = [segment_key(number) for number in range(4)]
+    listing = [*(listed(key) for key in keys), listed(segment_key(4), YOUNG_MS)]
+    other = leader_prefix(LeaderId(2))
+    marks = {
+        LOG: LogMark(checkpoint_slot=0, references=frozenset([keys[0]])),
+        other: LogMark(checkpoint_slot=0, references=frozenset([keys[1]]), announced=frozenset([keys[2]])),
+    }
+    assert doomed(listing, marks) == {keys[3]: Reason.UNREFERENCED_SEGMENT}
+
+
 _LOGS = st.sampled_from([METADATA_PREFIX, LOG, leader_prefix(LeaderId(2)), "leaders/1/"])
 _NUMBERS = st.integers(0, 12)
 _KEYS = st.one_of(
     st.builds(slot_key, _LOGS, _NUMBERS),
     st.builds(checkpoint_key, _LOGS, _NUMBERS),
+    st.builds(segment_key, _NUMBERS),
     st.sampled_from(["self-test/1/alone", "other", "leaders/000001/log/x"]),
 )
 _LISTINGS = st.dictionaries(_KEYS, st.integers(OLD_MS - 3, OLD_MS + 3), max_size=60)
 _MARKS = st.dictionaries(
-    _LOGS, st.builds(LogMark, checkpoint_slot=_NUMBERS, references=st.frozensets(_KEYS, max_size=8)), max_size=4
+    _LOGS,
+    st.builds(
+        LogMark,
+        checkpoint_slot=_NUMBERS,
+        references=st.frozensets(_KEYS, max_size=8),
+        announced=st.frozensets(_KEYS, max_size=4),
+    ),
+    max_size=4,
 )
 
 
@@ -106,9 +126,9 @@ def test_nothing_that_is_needed_is_ever_doomed(ages: dict[str, int], marks: Any)
     for key in gone:
         name = object_name(key)
         assert ages[key] <= OLD_MS
-        assert all(key not in mark.references for mark in marks.values())
+        assert all(key not in mark.references | mark.announced for mark in marks.values())
         assert name.kind is not ObjectKind.UNKNOWN
-        if name.kind is not ObjectKind.SELF_TEST:
+        if name.kind not in (ObjectKind.SELF_TEST, ObjectKind.SEGMENT):
             assert name.number < marks[name.log].checkpoint_slot, "the log still needs it to be replayed"
             covers = [
                 object_name(other).number

@@ -3,7 +3,16 @@
 import pytest
 
 from raylog.model.errors import CorruptError
-from raylog.storage.keys import checkpoint_key, leader_prefix, log_prefix, number_of, slot_key
+from raylog.storage.keys import (
+    ObjectKind,
+    checkpoint_key,
+    leader_prefix,
+    log_prefix,
+    number_of,
+    object_name,
+    segment_key,
+    slot_key,
+)
 from raylog.storage.object_key import check_key
 
 
@@ -11,6 +20,7 @@ def test_keys_are_as_they_always_were():
     assert leader_prefix(7) == "leaders/000007/"
     assert slot_key("metadata/", 12) == "metadata/log/00000000000000000012"
     assert checkpoint_key(leader_prefix(7), 3) == "leaders/000007/checkpoint/00000000000000000003"
+    assert segment_key(2**63 - 1) == "segments/09223372036854775807"
     assert slot_key(leader_prefix(7), 3).startswith(log_prefix(leader_prefix(7)))
 
 
@@ -25,3 +35,8 @@ def test_keys_sort_by_number_and_every_store_takes_them():
 def test_a_stray_object_among_slots_is_named(key):
     with pytest.raises(CorruptError, match="not named by a slot number"):
         number_of(key)
+
+
+def test_a_segments_key_is_read_back():
+    name = object_name(segment_key(2**62))
+    assert (name.kind, name.number, name.log, name.leader_id) == (ObjectKind.SEGMENT, 2**62, "", None)
