@@ -5,6 +5,7 @@ In doubt an object stays. What may go, and only once it is older than the grace:
 - a slot below a checkpoint of its log, that is at least as old as the grace (the rule of ``FencedLog.trim``: slots are the
   log's fences, and an opener may still hold an older checkpoint), into which no live index row points;
 - a checkpoint below one that old;
+- a handover that no log names: those who took over have it in their checkpoints, or nobody ever released anything by it;
 - what a self-test left.
 
 The listing must be older than the marks: a slot that appears between the two is then not in the listing, and one that is in it
@@ -26,7 +27,7 @@ class LogMark:
     checkpoint_slot: int
     """Of the checkpoint that the log was read from; 0: there is none, so that nothing of the log may go."""
     references: frozenset[str] = frozenset()
-    """Keys of the objects, of any log, that its live index rows point into."""
+    """Keys of the objects, of any log, that its live index rows point into, and of the handovers that it names."""
 
 
 class Reason(StrEnum):
@@ -34,6 +35,7 @@ class Reason(StrEnum):
 
     UNREFERENCED_SLOT = "unreferenced slot"
     OLD_CHECKPOINT = "old checkpoint"
+    UNNAMED_HANDOVER = "unnamed handover"
     SELF_TEST = "left by a self-test"
 
 
@@ -70,6 +72,8 @@ def plan_sweep(
                 reason = Reason.UNREFERENCED_SLOT
             case ObjectKind.CHECKPOINT if name.number < floor:
                 reason = Reason.OLD_CHECKPOINT
+            case ObjectKind.HANDOVER if log_mark is not None:
+                reason = Reason.UNNAMED_HANDOVER
             case ObjectKind.SELF_TEST:
                 reason = Reason.SELF_TEST
             case _:

@@ -9,6 +9,9 @@
     (``data_object``).
 ``leaders/{leader:06d}/checkpoint/{slot:020d}``
     That leader's. May be written again with the same meaning. A slot of kind CHECKPOINT (``raylog.leader.checkpoint_format``).
+``leaders/{leader:06d}/handover/{number:020d}``
+    That leader's. May be written again with the same bytes. A slot of kind HANDOVER with a random number: the partitions that
+    the leader has released for another one, as a checkpoint has them (``handover``).
 ``self-test/…``
     Whoever starts. Random names, deleted again by the test of the bucket (``store_selftest``).
 
@@ -30,13 +33,15 @@ SELF_TEST_PREFIX = "self-test/"
 
 _LOG = "log/"
 _CHECKPOINT = "checkpoint/"
+_HANDOVER = "handover/"
 _NUMBER_DIGITS = 20
-_LOG_OBJECT = re.compile(r"(metadata/|leaders/([0-9]{6,})/)(log|checkpoint)/([0-9]{20})", re.ASCII)
+_LOG_OBJECT = re.compile(r"(metadata/|leaders/([0-9]{6,})/)(log|checkpoint|handover)/([0-9]{20})", re.ASCII)
 
 
 class ObjectKind(StrEnum):
     SLOT = "slot"
     CHECKPOINT = "checkpoint"
+    HANDOVER = "handover"
     SELF_TEST = "self-test"
     UNKNOWN = "unknown"
 
@@ -47,11 +52,14 @@ class ObjectName:
 
     kind: ObjectKind
     log: str = ""
-    """The prefix of the fenced log that a slot or checkpoint belongs to."""
+    """The prefix of the fenced log that a slot, a checkpoint or a handover belongs to."""
     leader_id: LeaderId | None = None
     """Whose log that is; None: the controller's."""
     number: int = 0
-    """The slot's, or the checkpoint's."""
+    """The slot's, the checkpoint's or the handover's."""
+
+
+_KINDS = {"log": ObjectKind.SLOT, "checkpoint": ObjectKind.CHECKPOINT, "handover": ObjectKind.HANDOVER}
 
 
 def leader_prefix(leader_id: LeaderId) -> str:
@@ -77,8 +85,13 @@ def checkpoint_key(prefix: str, slot: int) -> str:
     return f"{prefix}{_CHECKPOINT}{slot:0{_NUMBER_DIGITS}d}"
 
 
+def handover_key(leader_id: LeaderId, number: int) -> str:
+    """What a leader has left for those that take over from it."""
+    return f"{leader_prefix(leader_id)}{_HANDOVER}{number:0{_NUMBER_DIGITS}d}"
+
+
 def number_of(key: str) -> int:
-    """The slot number that ends a slot's or checkpoint's key."""
+    """The number that ends a slot's, checkpoint's or handover's key."""
     digits = key.rpartition("/")[2]
     if len(digits) != _NUMBER_DIGITS or not digits.isascii() or not digits.isdigit():
         raise CorruptError(f"'{key}' lies among a log's slots but is not named by a slot number.")
@@ -96,5 +109,7 @@ def object_name(key: str) -> ObjectName:
     leader_id = None if leader is None else LeaderId(int(leader))
     if leader_id is not None and log != leader_prefix(leader_id):
         return ObjectName(kind=ObjectKind.UNKNOWN)
-    kind = ObjectKind.SLOT if folder == "log" else ObjectKind.CHECKPOINT
+    kind = _KINDS[folder]
+    if kind is ObjectKind.HANDOVER and leader_id is None:
+        return ObjectName(kind=ObjectKind.UNKNOWN)
     return ObjectName(kind=kind, log=log, leader_id=leader_id, number=int(number))

@@ -40,6 +40,8 @@ class SlotKind(IntEnum):
     APPEND = 2
     CHECKPOINT = 3
     """Not a slot but the state after one: kept beside the log, in the same format."""
+    HANDOVER = 4
+    """Not a slot either: partitions as their leader left them, for the next one (``handover``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
