@@ -16,8 +16,10 @@ from raylog.storage.slot_events import (
     _TYPES,
     Adopt,
     Delete,
+    HandOver,
     LogStart,
     Release,
+    TakeOver,
     WalPosition,
     event_from_json,
     event_to_json,
@@ -25,12 +27,24 @@ from raylog.storage.slot_events import (
 
 GOLDEN = Path(__file__).parent / "golden" / "data-object-meta-v1.bin"
 ORDERS, CLICKS = UUID("01234567-89ab-4def-8123-456789abcdef"), UUID(int=2**128 - 1)
-EVERY_EVENT = (
+FIRST_EVENTS = (
     Adopt(partition=TopicPartition(ORDERS, 0), epoch_base=-3, topic_name="orders", configs={"retention.ms": "1"}),
     Release(partition=TopicPartition(CLICKS, 4), end_offset=99),
     Delete(partition=TopicPartition(CLICKS, 4)),
     LogStart(partition=TopicPartition(ORDERS, 0), offset=17),
     WalPosition(epoch=3, lsn=2**40),
+)
+EVERY_EVENT = (
+    *FIRST_EVENTS,
+    HandOver(partition=TopicPartition(ORDERS, 0), end_offset=5, epoch_base=-3, handover=2**63 - 1, first_slot=12),
+    TakeOver(
+        partition=TopicPartition(ORDERS, 0),
+        epoch_base=2,
+        topic_name="orders",
+        from_leader=4,
+        handover=2**63 - 1,
+        configs={"retention.ms": "1"},
+    ),
 )
 META = SlotMeta(
     index=[
@@ -39,7 +53,7 @@ META = SlotMeta(
         IndexRow(CLICKS, 7, 2**62, 2**62 + 1, 1564, 2**40, -1, 2, 2**31 - 1),
     ],
     producers=[ProducerRow(ORDERS, 0, 1000, 3, 2**31 - 1, 5, 100, 106, 1_700_000_000_000)],
-    events=EVERY_EVENT,
+    events=FIRST_EVENTS,
 )
 
 
