@@ -23,6 +23,8 @@ _PORT = frozenset(
         "register_leader",
         "watch_assignments",
         "report_adopted",
+        "report_released",
+        "move_partitions",
         "register_broker",
         "create_topics",
         "delete_topics",

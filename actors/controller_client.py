@@ -17,7 +17,10 @@ from raylog.model.admin import (
     ConfigAlteration,
     ConfigResult,
     LeaderAssignments,
+    Move,
+    MoveResult,
     NewTopic,
+    Released,
     TopicResult,
     TopicSelector,
 )
@@ -81,6 +84,13 @@ class RayControllerClient:
 
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None:
         await self._call("report_adopted", leader_id, log_epoch, list(adopted))
+
+    async def report_released(self, leader_id: LeaderId, log_epoch: LogEpoch, released: Sequence[Released]) -> None:
+        await self._call("report_released", leader_id, log_epoch, list(released))
+
+    async def move_partitions(self, moves: Sequence[Move]) -> list[MoveResult]:
+        results: list[MoveResult] = await self._call("move_partitions", list(moves))
+        return results
 
     async def register_broker(self, node_id: str, host: str, port: int, rack: str | None) -> BrokerEndpoint:
         endpoint: BrokerEndpoint = await self._call("register_broker", node_id, host, port, rack)

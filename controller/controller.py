@@ -22,10 +22,13 @@ from controller.journal import Journal, open_journal
 from controller.launcher import LeaderKeeper, LeaderLauncher
 from controller.leader_watch import LeaderWatch
 from controller.metrics import ControllerMetrics
+from controller.moves import move_partitions, released
 from controller.records import (
     Adoption,
     ClusterCreated,
+    Destination,
     PartitionsAdopted,
+    PartitionsMoving,
     ProducerIdsAllocated,
     Record,
 )
@@ -40,7 +43,10 @@ from raylog.model.admin import (
     ConfigAlteration,
     ConfigResult,
     LeaderAssignments,
+    Move,
+    MoveResult,
     NewTopic,
+    Released,
     TopicResult,
     TopicSelector,
 )
@@ -150,7 +156,7 @@ class Controller:
         known = self._known_leader(journal.planned, endpoint.leader_id, endpoint.log_epoch)
         if endpoint != known:
             journal.submit([leader_registered(endpoint)])
-        self._watch.heard(endpoint.leader_id)
+        self._heard(endpoint.leader_id)
         await journal.settled()
         return self._assignments(endpoint.leader_id)
 
@@ -164,7 +170,7 @@ class Controller:
             return self._assignments_version(leader_id) > version
 
         news()  # raises for one that is not, or no longer, the leader: it is no sign of life
-        self._watch.heard(leader_id)
+        self._heard(leader_id)
         is_news = await self._until(news, self._limits.controller.leader_poll_s_max)
         return self._assignments(leader_id) if is_news else None
 
@@ -175,13 +181,26 @@ class Controller:
         news = tuple(
             Adoption(*report.partition, report.epoch_base)
             for report in adopted
-            if state.leads(leader_id, report.partition)
-            and state.topics[report.partition.topic_id].partitions[report.partition.partition].epoch_base
-            != report.epoch_base
+            if state.leads(leader_id, report.partition) and state.is_newer(report.partition, report.epoch_base)
         )
         if news:
             journal.submit([PartitionsAdopted(leader_id=leader_id, adopted=news)])
         await journal.settled()
+
+    async def report_released(self, leader_id: LeaderId, log_epoch: LogEpoch, reports: Sequence[Released]) -> None:
+        journal = self._serving()
+        self._known_leader(journal.planned, leader_id, log_epoch)
+        journal.submit(released(journal.planned, leader_id, log_epoch, reports))
+        await journal.settled()
+
+    def _heard(self, leader_id: LeaderId) -> None:
+        """A leader is there. Those that have partitions for it are told, by what they were told before."""
+        is_new = not self._watch.is_there(leader_id)
+        self._watch.heard(leader_id)
+        journal = self._serving()
+        if is_new and (expected := journal.planned.expected(leader_id)):
+            moves = tuple(Destination(*partition, leader_id) for partition in expected)
+            journal.submit([PartitionsMoving(moves=moves)])
 
     def _known_leader(self, state: MetadataState, leader_id: LeaderId, log_epoch: LogEpoch) -> LeaderEndpoint | None:
         """The leader's registration, None if it is of an earlier open. Raises FencedError if it is of a later one."""
@@ -201,9 +220,11 @@ class Controller:
 
     def _assignments(self, leader_id: LeaderId) -> LeaderAssignments:
         state = self._serving().durable
+        partitions, handing_over = state.assignments(leader_id, self._watch.is_there)
         return LeaderAssignments(
             version=self._assignments_version(leader_id),
-            partitions=state.assignments(leader_id),
+            partitions=partitions,
+            handing_over=handing_over,
             broker_configs=self._rules.merged_broker_configs(state),
         )
 
@@ -227,6 +248,15 @@ class Controller:
         journal = self._serving()
         journal.submit(retire_brokers_except(journal.planned, live_nodes))
         await journal.settled()
+
+    # -- where partitions are led
+
+    async def move_partitions(self, moves: Sequence[Move]) -> list[MoveResult]:
+        journal = self._serving()
+        records, results = move_partitions(journal.planned, moves)
+        journal.submit(records)
+        await journal.settled()
+        return results
 
     # -- topics and settings
 
@@ -324,12 +354,13 @@ class Controller:
         )
 
     def led_partitions(self) -> frozenset[TopicPartition]:
-        """Those whose adoptions are durable in their leaders' logs. Raises RetryError while it does not serve."""
+        """Those that records may be in: adopted, or on their way from one leader to the next, when no leader's log has them.
+        Raises RetryError while it does not serve."""
         return frozenset(
             TopicPartition(topic.topic_id, number)
             for topic in self._serving().durable.topics.values()
             for number, partition in enumerate(topic.partitions)
-            if partition.epoch_base is not None
+            if partition.was_led
         )
 
     def _serving(self) -> Journal:
@@ -365,7 +396,7 @@ class Controller:
 
     def _needed_leaders(self) -> dict[LeaderId, str]:
         state = self._serving().durable
-        return {id_: leader.wal_class for id_, leader in state.leaders.items() if state.partition_count(id_)}
+        return {id_: leader.wal_class for id_, leader in state.leaders.items() if state.is_needed(id_)}
 
     def _new_topic_id(self) -> TopicId:
         while True:

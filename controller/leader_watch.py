@@ -52,6 +52,11 @@ class LeaderWatch:
         """Whether the leader has made itself known to this controller, rather than to one before it."""
         return leader_id in self._leaders
 
+    def is_there(self, leader_id: LeaderId) -> bool:
+        """Whether it has been heard so shortly ago that it can be given something, needed or not."""
+        leader = self._leaders.get(leader_id)
+        return leader is not None and self._clock.monotonic() - leader.heard_at_s <= self._silence_s_max
+
     async def run(self) -> None:
         """Until cancelled. An error of the launcher other than RetryError ends it."""
         interval_s = self._silence_s_max / _LOOKS_PER_SILENCE
@@ -67,9 +72,7 @@ class LeaderWatch:
     async def _look(self, now_s: float) -> None:
         needed = self._needed()
         for leader_id, leader in list(self._leaders.items()):
-            if leader_id not in needed:
-                del self._leaders[leader_id]
-            elif now_s - leader.heard_at_s > leader.patience_s:
+            if leader_id in needed and now_s - leader.heard_at_s > leader.patience_s:
                 await self._replace(leader_id, needed[leader_id], leader, now_s)
 
     async def _replace(self, leader_id: LeaderId, wal_class: str, leader: _Leader, now_s: float) -> None:

@@ -94,6 +94,37 @@ class PartitionsAdopted:
     adopted: tuple[Adoption, ...]
 
 
+class Destination(NamedTuple):
+    topic_id: TopicId
+    partition: int
+    leader_id: LeaderId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionsMoving:
+    """These partitions are to go to these leaders, or to stay where they are when that is their present one."""
+
+    moves: tuple[Destination, ...]
+
+
+class Departure(NamedTuple):
+    topic_id: TopicId
+    partition: int
+    handover: int
+    """The number of the leader's handover that has the partition."""
+    leader_epoch: int
+    """The highest that anybody can have seen of the partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionsReleased:
+    """The leader's releases of these partitions are durable in its own log: from here on the leaders lead them that they were to
+    go to, and may adopt them."""
+
+    leader_id: LeaderId
+    released: tuple[Departure, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicConfigured:
     """The topic's own settings are these, all of them."""
@@ -130,6 +161,8 @@ Record = (
     | TopicCreated
     | PartitionsAdded
     | PartitionsAdopted
+    | PartitionsMoving
+    | PartitionsReleased
     | TopicConfigured
     | TopicDeleted
     | BrokersConfigured
@@ -145,6 +178,8 @@ _TYPES: dict[str, type[Record]] = {
     "topic_created": TopicCreated,
     "partitions_added": PartitionsAdded,
     "partitions_adopted": PartitionsAdopted,
+    "partitions_moving": PartitionsMoving,
+    "partitions_released": PartitionsReleased,
     "topic_configured": TopicConfigured,
     "topic_deleted": TopicDeleted,
     "brokers_configured": BrokersConfigured,
@@ -157,6 +192,8 @@ _DECODED: dict[str, Callable[[Any], Any]] = {
     "topic_id": lambda text: TopicId(UUID(text)),
     "leaders": tuple,
     "adopted": lambda rows: tuple(Adoption(TopicId(UUID(topic_id)), *rest) for topic_id, *rest in rows),
+    "moves": lambda rows: tuple(Destination(TopicId(UUID(topic_id)), *rest) for topic_id, *rest in rows),
+    "released": lambda rows: tuple(Departure(TopicId(UUID(topic_id)), *rest) for topic_id, *rest in rows),
 }
 
 

@@ -75,4 +75,6 @@ def _partition_route(partition: PartitionState) -> PartitionRoute:
         leader_id=partition.leader_id,
         epoch_base=partition.epoch_base or 0,
         adopted=partition.epoch_base is not None,
+        moving_to=partition.moving_to,
+        moving_from=partition.taken_from.leader_id if partition.taken_from is not None else None,
     )

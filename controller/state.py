@@ -4,7 +4,7 @@
 ``controller.configs``), on the state that the record will meet.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from controller.records import (
@@ -13,17 +13,21 @@ from controller.records import (
     BrokerRetired,
     BrokersConfigured,
     ClusterCreated,
+    Departure,
+    Destination,
     LeaderAdded,
     LeaderRegistered,
     PartitionsAdded,
     PartitionsAdopted,
+    PartitionsMoving,
+    PartitionsReleased,
     ProducerIdsAllocated,
     Record,
     TopicConfigured,
     TopicCreated,
     TopicDeleted,
 )
-from raylog.model.admin import Assignment
+from raylog.model.admin import Assignment, TakenFrom
 from raylog.model.ids import BrokerId, LeaderId, TopicId, TopicPartition
 from raylog.model.routing import BrokerEndpoint, LeaderEndpoint
 
@@ -35,6 +39,15 @@ class PartitionState:
     leader_id: LeaderId
     epoch_base: int | None = None
     """None until the leader's adoption is durable."""
+    moving_to: LeaderId | None = None
+    """Who is to lead it next; the present leader has not released it yet."""
+    taken_from: TakenFrom | None = None
+    """How it goes on, until that is adopted; None: it is new, or adopted."""
+
+    @property
+    def was_led(self) -> bool:
+        """Whether records may be in it."""
+        return self.epoch_base is not None or self.taken_from is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +98,8 @@ class MetadataState:
     next_producer_id: int = 0
     _led: dict[LeaderId, dict[TopicPartition, None]] = field(default_factory=dict)
     """Partitions by leader, in the order in which they came."""
+    _expected: dict[LeaderId, dict[TopicPartition, None]] = field(default_factory=dict)
+    """Partitions that are to move, by the leader that they are to go to."""
 
     def topic(self, name: str) -> TopicState | None:
         topic_id = self.topic_ids.get(name)
@@ -93,21 +108,59 @@ class MetadataState:
     def partition_count(self, leader_id: LeaderId) -> int:
         return len(self._led.get(leader_id, ()))
 
-    def assignments(self, leader_id: LeaderId) -> tuple[Assignment, ...]:
-        """What the leader must lead."""
-        led = ((partition, self.topics[partition.topic_id]) for partition in self._led.get(leader_id, ()))
-        return tuple(
-            Assignment(
-                partition=partition,
-                topic_name=topic.name,
-                configs=topic.configs,
-                adopted=topic.partitions[partition.partition].epoch_base is not None,
+    def expected(self, leader_id: LeaderId) -> tuple[TopicPartition, ...]:
+        """What is to go to the leader, and has not been released yet by the one that has it."""
+        return tuple(self._expected.get(leader_id, ()))
+
+    def is_needed(self, leader_id: LeaderId) -> bool:
+        """Whether it leads anything, or is to."""
+        return bool(self._led.get(leader_id) or self._expected.get(leader_id))
+
+    def assignments(
+        self, leader_id: LeaderId, has_successor: Callable[[LeaderId], bool]
+    ) -> tuple[tuple[Assignment, ...], tuple[TopicPartition, ...]]:
+        """What the leader must lead, and what it must hand over: what is to go to a leader of whom ``has_successor`` says that
+        it is there."""
+        kept: list[Assignment] = []
+        handing_over: list[TopicPartition] = []
+        for partition in self._led.get(leader_id, ()):
+            topic = self.topics[partition.topic_id]
+            state = topic.partitions[partition.partition]
+            if state.moving_to is not None and has_successor(state.moving_to):
+                handing_over.append(partition)
+                continue
+            kept.append(
+                Assignment(
+                    partition=partition,
+                    topic_name=topic.name,
+                    configs=topic.configs,
+                    adopted=state.epoch_base is not None,
+                    taken_from=state.taken_from,
+                )
             )
-            for partition, topic in led
-        )
+        return tuple(kept), tuple(handing_over)
+
+    def partition(self, partition: TopicPartition) -> PartitionState | None:
+        topic = self.topics.get(partition.topic_id)
+        if topic is None or not 0 <= partition.partition < len(topic.partitions):
+            return None
+        return topic.partitions[partition.partition]
 
     def leads(self, leader_id: LeaderId, partition: TopicPartition) -> bool:
         return partition in self._led.get(leader_id, ())
+
+    def pending(self) -> Iterator[tuple[TopicPartition, TakenFrom]]:
+        """The partitions that were released and not yet adopted again, and how they go on."""
+        for topic in self.topics.values():
+            for number, state in enumerate(topic.partitions):
+                if state.taken_from is not None:
+                    yield TopicPartition(topic.topic_id, number), state.taken_from
+
+    def is_newer(self, partition: TopicPartition, epoch_base: int) -> bool:
+        """Whether an adoption is later than all that are known of the partition: their bases rise."""
+        state = self._state(partition)
+        known = state.taken_from.epoch_base if state.taken_from is not None else state.epoch_base
+        return known is None or epoch_base > known
 
     def next_broker_id(self) -> BrokerId:
         return BrokerId(max((broker.endpoint.broker_id for broker in self.brokers.values()), default=0) + 1)
@@ -137,6 +190,8 @@ class MetadataState:
                 )
             case LeaderRegistered():
                 self._register_leader(record)
+                # Those who wait for it to be there hear that it is.
+                return frozenset(self._leader_of(partition) for partition in self._expected.get(record.leader_id, ()))
             case TopicCreated():
                 topic = TopicState(
                     topic_id=record.topic_id,
@@ -151,6 +206,10 @@ class MetadataState:
                 return self._add_partitions(self.topics[record.topic_id], record.leaders)
             case PartitionsAdopted():
                 self._adopt(record)
+            case PartitionsMoving():
+                return self._move(record.moves)
+            case PartitionsReleased():
+                return self._release(record)
             case TopicConfigured():
                 topic = replace(self.topics[record.topic_id], configs=record.configs)
                 self.topics[record.topic_id] = topic
@@ -183,25 +242,79 @@ class MetadataState:
         return frozenset(leaders)
 
     def _adopt(self, record: PartitionsAdopted) -> None:
-        by_topic: dict[TopicId, list[Adoption]] = {}
-        for adoption in record.adopted:
-            # A partition deleted between the report and its commit is passed over.
-            if self.leads(record.leader_id, TopicPartition(adoption.topic_id, adoption.partition)):
-                by_topic.setdefault(adoption.topic_id, []).append(adoption)
-        for topic_id, adopted in by_topic.items():
+        # A partition deleted between the report and its commit is passed over.
+        adopted = {
+            TopicPartition(adoption.topic_id, adoption.partition): adoption.epoch_base
+            for adoption in record.adopted
+            if self.leads(record.leader_id, TopicPartition(adoption.topic_id, adoption.partition))
+        }
+        self._replace(
+            (partition, replace(self._state(partition), epoch_base=base, taken_from=None))
+            for partition, base in adopted.items()
+        )
+
+    def _move(self, moves: Iterable[Destination]) -> frozenset[LeaderId]:
+        changed: dict[TopicPartition, PartitionState] = {}
+        for topic_id, number, leader_id in moves:
+            partition = TopicPartition(topic_id, number)
+            state = self.partition(partition)
+            if state is None:
+                continue
+            self._expect_no_more(partition, state)
+            moving_to = None if leader_id == state.leader_id else leader_id
+            if moving_to is not None:
+                self._expected.setdefault(moving_to, {})[partition] = None
+            changed[partition] = replace(state, moving_to=moving_to)
+        self._replace(changed.items())
+        return frozenset(state.leader_id for state in changed.values())
+
+    def _release(self, record: PartitionsReleased) -> frozenset[LeaderId]:
+        changed: dict[TopicPartition, PartitionState] = {}
+        for topic_id, number, handover, leader_epoch in record.released:
+            partition = TopicPartition(topic_id, number)
+            if not self.leads(record.leader_id, partition):
+                continue
+            state = self._state(partition)
+            assert state.epoch_base is not None, partition
+            self._expect_no_more(partition, state)
+            _take_out(self._led, record.leader_id, partition)
+            # Called off meanwhile: it goes back to the one that has released it.
+            leader_id = state.leader_id if state.moving_to is None else state.moving_to
+            self._led.setdefault(leader_id, {})[partition] = None
+            source = TakenFrom(
+                leader_id=record.leader_id, handover=handover, leader_epoch=leader_epoch, epoch_base=state.epoch_base
+            )
+            changed[partition] = PartitionState(leader_id=leader_id, taken_from=source)
+        self._replace(changed.items())
+        return frozenset((record.leader_id, *(state.leader_id for state in changed.values())))
+
+    def _state(self, partition: TopicPartition) -> PartitionState:
+        return self.topics[partition.topic_id].partitions[partition.partition]
+
+    def _leader_of(self, partition: TopicPartition) -> LeaderId:
+        return self._state(partition).leader_id
+
+    def _expect_no_more(self, partition: TopicPartition, state: PartitionState) -> None:
+        if state.moving_to is not None:
+            _take_out(self._expected, state.moving_to, partition)
+
+    def _replace(self, changed: Iterable[tuple[TopicPartition, PartitionState]]) -> None:
+        """A topic's value is made anew once, however many of its partitions change."""
+        by_topic: dict[TopicId, list[tuple[int, PartitionState]]] = {}
+        for partition, state in changed:
+            by_topic.setdefault(partition.topic_id, []).append((partition.partition, state))
+        for topic_id, states in by_topic.items():
             partitions = list(self.topics[topic_id].partitions)
-            for adoption in adopted:
-                partitions[adoption.partition] = replace(partitions[adoption.partition], epoch_base=adoption.epoch_base)
+            for number, state in states:
+                partitions[number] = state
             self.topics[topic_id] = replace(self.topics[topic_id], partitions=tuple(partitions))
 
     def _delete_topic(self, topic_id: TopicId) -> frozenset[LeaderId]:
         topic = self.topics.pop(topic_id)
         del self.topic_ids[topic.name]
         for number, partition in enumerate(topic.partitions):
-            led = self._led[partition.leader_id]
-            del led[TopicPartition(topic_id, number)]
-            if not led:
-                del self._led[partition.leader_id]
+            self._expect_no_more(TopicPartition(topic_id, number), partition)
+            _take_out(self._led, partition.leader_id, TopicPartition(topic_id, number))
         return topic.leaders
 
     def to_records(self) -> Iterator[Record]:
@@ -218,7 +331,10 @@ class MetadataState:
             if leader.endpoint is not None:
                 yield leader_registered(leader.endpoint)
         for topic in self.topics.values():
-            leaders = tuple(partition.leader_id for partition in topic.partitions)
+            leaders = tuple(
+                partition.taken_from.leader_id if partition.taken_from else partition.leader_id
+                for partition in topic.partitions
+            )
             yield TopicCreated(
                 topic_id=topic.topic_id,
                 name=topic.name,
@@ -234,10 +350,26 @@ class MetadataState:
             )
             if adopted:
                 yield PartitionsAdopted(leader_id=leader_id, adopted=adopted)
+        yield from self._moves_to_records()
         if self.broker_configs:
             yield BrokersConfigured(configs=self.broker_configs)
         if self.next_producer_id:
             yield ProducerIdsAllocated(next_id=self.next_producer_id)
+
+    def _moves_to_records(self) -> Iterator[Record]:
+        released: dict[LeaderId, list[tuple[TopicPartition, TakenFrom]]] = {}
+        for partition, source in self.pending():
+            released.setdefault(source.leader_id, []).append((partition, source))
+        for leader_id, sources in released.items():
+            adopted = tuple(Adoption(*partition, source.epoch_base) for partition, source in sources)
+            yield PartitionsAdopted(leader_id=leader_id, adopted=adopted)
+            moved = tuple(Destination(*partition, self._leader_of(partition)) for partition, _ in sources)
+            yield PartitionsMoving(moves=moved)
+            left = tuple(Departure(*partition, source.handover, source.leader_epoch) for partition, source in sources)
+            yield PartitionsReleased(leader_id=leader_id, released=left)
+        moves = tuple(Destination(*p, leader_id) for leader_id, expected in self._expected.items() for p in expected)
+        if moves:
+            yield PartitionsMoving(moves=moves)
 
     def validate(self) -> None:
         """Assert what holds after every record."""
@@ -253,10 +385,29 @@ class MetadataState:
         }
         assert led == {partition: leader_id for leader_id, own in self._led.items() for partition in own}
         assert set(led.values()) <= self.leaders.keys(), "a partition is led by nobody that exists"
+        states = {partition: self._state(partition) for partition in led}
+        assert {partition: state.moving_to for partition, state in states.items() if state.moving_to is not None} == {
+            partition: leader_id for leader_id, own in self._expected.items() for partition in own
+        }
+        for state in states.values():
+            assert state.moving_to is None or (state.epoch_base is not None and state.moving_to != state.leader_id), (
+                state
+            )
+            assert state.epoch_base is None or state.taken_from is None, state
         assert all(topic.partitions for topic in self.topics.values())
         for topic in self.topics.values():
-            classes = {self.leaders[leader_id].wal_class for leader_id in topic.leaders}
+            targets = {partition.moving_to for partition in topic.partitions if partition.moving_to is not None}
+            classes = {self.leaders[leader_id].wal_class for leader_id in topic.leaders | targets}
             assert len(classes) == 1, f"topic '{topic.name}' lies in several WAL classes"
+
+
+def _take_out(
+    by_leader: dict[LeaderId, dict[TopicPartition, None]], leader_id: LeaderId, partition: TopicPartition
+) -> None:
+    own = by_leader[leader_id]
+    del own[partition]
+    if not own:
+        del by_leader[leader_id]
 
 
 def leader_registered(endpoint: LeaderEndpoint) -> LeaderRegistered:

@@ -38,6 +38,7 @@ def describe(
         "topics": sum(not topic.internal for topic in state.topics.values()),
         "internal_topics": sum(topic.internal for topic in state.topics.values()),
         "partitions": len(partitions),
+        "moving_partitions": sum(partition.moving_to is not None for partition in partitions),
         "unadopted_partitions": sum(partition.epoch_base is None for partition in partitions),
     }
 

@@ -52,7 +52,7 @@ def partition_view(table: RoutingTable, topic: TopicRoute, index: int) -> Partit
     route = topic.partitions[index]
     broker = broker_of(table, topic, index)
     replicas = () if broker == BROKER_ID_NONE else (broker,)
-    is_led = route.adopted and route.leader_id in table.leaders and bool(replicas)
+    is_led = route.is_served and route.leader_id in table.leaders and bool(replicas)
     return PartitionView(
         index=index,
         error=ErrorCode.none if is_led else ErrorCode.leader_not_available,

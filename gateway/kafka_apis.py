@@ -25,7 +25,7 @@ _QUOTAS = "There are no quotas: back-pressure slows senders down in place of thr
 _NEW_GROUPS = "The consumer group protocol of KIP-848 is not served yet: clients use classic groups."
 _SHARE = "Share groups (KIP-932) are not served."
 _STREAMS = "Streams groups (KIP-1071) are not served: Kafka Streams uses classic groups."
-_REPLICAS = "Partitions have no replicas to choose or move: the bucket keeps the data, the controller places leaders."
+_REPLICAS = "Partitions have no replicas on disks: the bucket keeps the data."
 _TELEMETRY = "Client metrics are not collected."
 _FEATURES = "There are no features to switch."
 _INTERNAL = "Spoken between Kafka's own brokers and controllers, of which there are none here."
@@ -70,9 +70,9 @@ _TABLE: Final = (
     (40, "ExpireDelegationToken", 1, 2, _TOKENS),
     (41, "DescribeDelegationToken", 1, 3, _TOKENS),
     (42, "DeleteGroups", 0, 2, ""),
-    (43, "ElectLeaders", 0, 2, _REPLICAS),
+    (43, "ElectLeaders", 0, 2, ""),
     (44, "IncrementalAlterConfigs", 0, 1, ""),
-    (45, "AlterPartitionReassignments", 0, 1, _REPLICAS),
+    (45, "AlterPartitionReassignments", 0, 1, ""),
     (46, "ListPartitionReassignments", 0, 0, ""),
     (47, "OffsetDelete", 0, 0, ""),
     (48, "DescribeClientQuotas", 0, 1, _QUOTAS),

@@ -51,7 +51,7 @@ class RouteIndex:
         return {}
 
     def is_led(self, route: PartitionRoute) -> bool:
-        return route.adopted and route.leader_id in self.table.leaders
+        return route.is_served and route.leader_id in self.table.leaders
 
     def coordinator_of(self, group_id: str) -> tuple[ErrorCode, LeaderId]:
         """The leader of the ``__consumer_offsets`` partition that the group's name hashes to, as in Kafka."""

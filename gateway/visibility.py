@@ -30,4 +30,4 @@ async def shown(
 def is_led(table: RoutingTable, name: str) -> bool:
     """Whether a topic is there and each of its partitions has a leader."""
     topic = table.topics.get(name)
-    return topic is not None and all(route.adopted and route.leader_id in table.leaders for route in topic.partitions)
+    return topic is not None and all(route.is_served and route.leader_id in table.leaders for route in topic.partitions)

@@ -10,14 +10,18 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from controller.records import decode_records
+from controller.state import MetadataState
 from raylog.cli.object_check import verify_object
+from raylog.leader.batch_reader import object_key
+from raylog.leader.handover_reader import HandoverReader
 from raylog.leader.log_mark import mark_leader_log
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import CorruptError, NotFoundError, RetryError
 from raylog.model.limits import Limits
+from raylog.partition.offset_index import OffsetIndex
 from raylog.storage.checkpoint import latest_checkpoint
 from raylog.storage.garbage import LogMark
-from raylog.storage.keys import METADATA_PREFIX, ObjectKind, ObjectName, object_name
+from raylog.storage.keys import METADATA_PREFIX, ObjectKind, ObjectName, handover_key, object_name
 from raylog.storage.log_replay import LogReplay
 from raylog.storage.log_store import LogStore
 from raylog.storage.object_store import ObjectMeta, ObjectStore
@@ -28,7 +32,7 @@ Step = Callable[[str, int, int | None], None]
 
 class State(StrEnum):
     DATA = "data"
-    """Live index rows point into it."""
+    """Live index rows point into it, or it is a handover that a partition still begins with."""
     LOG = "log"
     """A slot from its log's newest checkpoint on, or that checkpoint: the log is read from these. Or a segment that the log
     has announced since, and may name at any time."""
@@ -127,16 +131,34 @@ async def _read_log(store: ObjectStore, name: ObjectName, clock: Clock, rng: Ran
         return _Log(mark=marked.mark, next_slot=marked.next_slot)
     assert name.log == METADATA_PREFIX, name
     checkpoint = await latest_checkpoint(store, METADATA_PREFIX)
-    if checkpoint is not None:
-        decode_records(checkpoint.state)
+    state = MetadataState()
+    for record in decode_records(checkpoint.state) if checkpoint else ():
+        state.apply(record)
     replay = LogReplay(LogStore(store, METADATA_PREFIX, clock, rng, limits.log), checkpoint)
     try:
         async for slot in replay.slots():
-            if slot.meta:
-                decode_records(slot.meta)
+            for record in decode_records(slot.meta) if slot.meta else ():
+                state.apply(record)
     except RetryError as error:
         raise CorruptError(f"The log '{METADATA_PREFIX}' changes while it is read: check again.") from error
-    return _Log(mark=LogMark(checkpoint_slot=checkpoint.slot if checkpoint else 0), next_slot=replay.next_slot)
+    references = await _pending(store, state)
+    mark = LogMark(checkpoint_slot=checkpoint.slot if checkpoint else 0, references=references)
+    return _Log(mark=mark, next_slot=replay.next_slot)
+
+
+async def _pending(store: ObjectStore, state: MetadataState) -> frozenset[str]:
+    """What partitions need that are on their way from one leader to the next: their handovers, and what the rows of these point
+    into. No leader's log names that any more, or yet. Raises CorruptError."""
+    keys: set[str] = set()
+    reader = HandoverReader(store)
+    for partition, source in state.pending():
+        keys.add(handover_key(source.leader_id, source.handover))
+        try:
+            states = await reader.states([(partition, source.leader_id, source.handover)])
+        except NotFoundError:
+            continue  # what is missing is told of by its key
+        keys |= {object_key(row) for row in OffsetIndex(states[partition].index)}
+    return frozenset(keys)
 
 
 async def _missing(store: ObjectStore, keys: set[str]) -> list[Problem]:
@@ -146,7 +168,9 @@ async def _missing(store: ObjectStore, keys: set[str]) -> list[Problem]:
         try:
             await store.head(key)
         except NotFoundError:
-            problems.append(Problem(key=key, message="missing: the index of a partition points into it."))
+            problems.append(
+                Problem(key=key, message="missing: a partition's index points into it, or its log begins with it.")
+            )
     return problems
 
 
@@ -183,6 +207,8 @@ def _found(
             state, since_ms = State.LOOSE, found.modified_ms
     elif log is None:
         state = State.UNREAD
+    elif name.kind is ObjectKind.HANDOVER:
+        state, since_ms = (State.LOOSE, found.modified_ms) if is_whole else (State.UNREAD, None)
     elif name.number < log.mark.checkpoint_slot:
         state = State.LOOSE if is_whole or name.leader_id is None else State.UNREAD
         later = [time for number, time in checkpoints[name.log] if number > name.number]

@@ -10,6 +10,7 @@ import typer
 
 from raylog.cli.consume import consume
 from raylog.cli.groups import groups
+from raylog.cli.move import move
 from raylog.cli.produce import produce
 from raylog.cli.serve import serve
 from raylog.cli.status import status
@@ -37,6 +38,7 @@ app.command()(produce)
 app.command()(consume)
 app.add_typer(groups, name="groups")
 app.command()(status)
+app.command()(move)
 app.add_typer(store, name="store")
 
 

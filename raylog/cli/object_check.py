@@ -7,6 +7,7 @@ from raylog.model.errors import CorruptError
 from raylog.protocol.batch import has_valid_crc, headers
 from raylog.storage.checkpoint import decode_checkpoint
 from raylog.storage.data_object import SlotMeta, decode_meta
+from raylog.storage.handover import decode_handover
 from raylog.storage.keys import ObjectKind, object_name
 from raylog.storage.object_store import ObjectMeta, ObjectStore, Priority
 from raylog.storage.slot_format import (
@@ -22,7 +23,7 @@ from raylog.storage.slot_format import (
 async def verify_object(store: ObjectStore, found: ObjectMeta) -> None:
     """Read it whole. Raises CorruptError in one sentence, NotFoundError when it is gone, and the store's RetryError."""
     name = object_name(found.key)
-    if name.kind not in (ObjectKind.SLOT, ObjectKind.SEGMENT, ObjectKind.CHECKPOINT):
+    if name.kind not in (ObjectKind.SLOT, ObjectKind.SEGMENT, ObjectKind.CHECKPOINT, ObjectKind.HANDOVER):
         return
     data = await store.get(found.key, priority=Priority.BACKGROUND)
     if len(data) != found.size:
@@ -30,6 +31,9 @@ async def verify_object(store: ObjectStore, found: ObjectMeta) -> None:
     if name.kind is ObjectKind.CHECKPOINT:
         state = decode_checkpoint(data, found.key).state
         decode_records(state) if name.leader_id is None else decode_checkpoint_state(state)
+        return
+    if name.kind is ObjectKind.HANDOVER:
+        decode_checkpoint_state(decode_handover(data, found.key))
         return
     if len(data) < OVERHEAD_BYTES:
         raise CorruptError(f"has {len(data)} bytes, fewer than a header and a footer.")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raylog.cli.client import Cluster
+from raylog.cli.move import moves_under_way, to_json
 from raylog.cli.offsets import begin_and_end
 from raylog.cli.options import DEFAULT_BOOTSTRAP_SERVER, Bootstrap, Json, Properties, Timeout
 from raylog.cli.output import note, print_json, print_table
@@ -71,15 +72,17 @@ def _look(cluster: Cluster, admin: "AdminClient", *, show_all: bool) -> dict[str
             {"group": group.group_id, "state": group.state.name.lower()}
             for group in sorted(groups.valid, key=lambda group: str(group.group_id))
         ],
+        "moving": to_json(moves_under_way(cluster)),
         "leaderless": sum(len(metadata.topics[name].partitions) for name in names) - len(offsets),
     }
 
 
 def _print(seen: dict[str, object]) -> None:
-    brokers, topics, groups = seen["brokers"], seen["topics"], seen["groups"]
+    brokers, topics, groups, moving = seen["brokers"], seen["topics"], seen["groups"], seen["moving"]
     assert isinstance(brokers, list)
     assert isinstance(topics, list)
     assert isinstance(groups, list)
+    assert isinstance(moving, list)
     print_table(
         ("broker", "address", "rack", "controller"),
         [(row["id"], row["address"], row["rack"], row["id"] == seen["controller"]) for row in brokers],
@@ -91,6 +94,11 @@ def _print(seen: dict[str, object]) -> None:
         empty="There are no topics yet: 'raylog topics create NAME' makes one.",
     )
     print_table(("group", "state"), [(row["group"], row["state"]) for row in groups], empty="There are no groups.")
+    if moving:
+        print_table(
+            ("moving", "from leader", "to leader"),
+            [(f"{row['topic']}:{row['partition']}", row["from_leader"], row["to_leader"]) for row in moving],
+        )
     if seen["leaderless"]:
         note(
             f"raylog: {seen['leaderless']} partitions have no leader just now; see the cluster's logs if that stays so."

@@ -4,24 +4,37 @@ checkpoint taken at that slot has exactly what a replay up to it would have. Als
 from collections.abc import Callable, Mapping
 
 from raylog.leader.hosted import HostedPartition, HostedPartitions, config_of
+from raylog.leader.releases import Releases
 from raylog.leader.tail_cache import TailCache
 from raylog.model.errors import InvalidError
 from raylog.model.ids import LeaderEpoch, LogEpoch, TopicPartition
 from raylog.model.logs import RoleLogger, fields
 from raylog.partition.config import PartitionConfig
+from raylog.partition.flushed_state import PartitionSnapshot
 from raylog.partition.partition import Partition
-from raylog.storage.slot_events import Adopt, Release
+from raylog.storage.slot_events import Adopt, HandOver, Release, TakeOver
 
 
 class Adoptions:
     def __init__(
-        self, *, partitions: HostedPartitions, cache: TailCache, log_epoch: LogEpoch, logger: RoleLogger
+        self,
+        *,
+        partitions: HostedPartitions,
+        releases: Releases,
+        cache: TailCache,
+        log_epoch: LogEpoch,
+        logger: RoleLogger,
     ) -> None:
         self._partitions = partitions
+        self._releases = releases
         self._cache = cache
         self._log_epoch = log_epoch
         self._logger = logger
         self._broker_configs: Mapping[str, str] = {}
+        self._handed: dict[TopicPartition, PartitionSnapshot] = {}
+        """What partitions begin with whose take-over is on its way into the log."""
+        self._last_config: tuple[Mapping[str, str], PartitionConfig] | None = None
+        """A topic's settings and what they mean: its partitions come one after another, often a thousand of them."""
 
     def configure(
         self,
@@ -33,6 +46,7 @@ class Adoptions:
         has_broker_change = broker_configs != self._broker_configs
         if has_broker_change:
             self._broker_configs = dict(broker_configs)
+            self._last_config = None
             on_broker_configs(self._broker_configs)
         for partition, configs in topics.items():
             hosted = self._partitions.get(partition)
@@ -42,16 +56,34 @@ class Adoptions:
 
     def adopted(self, event: Adopt) -> None:
         """The adoption is durable: the partition serves."""
+        self._begin(event, None)
+
+    def expect(self, partition: TopicPartition, state: PartitionSnapshot) -> None:
+        """The event of the partition's take-over is about to be written: with this it begins."""
+        self._handed[partition] = state
+
+    def taken_over(self, event: TakeOver) -> None:
+        """The take-over is durable: the partition serves."""
+        self._begin(event, self._handed.pop(event.partition))
+
+    def _begin(self, event: Adopt | TakeOver, state: PartitionSnapshot | None) -> None:
+        self._releases.led_again(event.partition)
         core = Partition(
             partition=event.partition,
             topic_name=event.topic_name,
             config=self._config(event.topic_name, event.configs),
+            snapshot=state,
         )
         core.become_leader(LeaderEpoch(event.epoch_base + self._log_epoch))
         tail = self._cache.open(core.log_end_offset)
         self._partitions.add(HostedPartition(core, tail, epoch_base=event.epoch_base, configs=event.configs))
 
-    def released(self, event: Release) -> None:
+    def handed_over(self, event: HandOver) -> None:
+        """The release for another leader is durable: the log remembers it until the controller knows."""
+        self.released(event)
+        self._releases.handed_over(event)
+
+    def released(self, event: Release | HandOver) -> None:
         """The release is durable: nothing of the partition is left here."""
         hosted = self._partitions.settling(event.partition)
         assert hosted is not None and not hosted.is_serving, event
@@ -59,6 +91,11 @@ class Adoptions:
         self._cache.close(hosted.tail)
 
     def _config(self, topic_name: str, configs: Mapping[str, str]) -> PartitionConfig:
+        if self._last_config is None or self._last_config[0] != configs:
+            self._last_config = dict(configs), self._understood(topic_name, configs)
+        return self._last_config[1]
+
+    def _understood(self, topic_name: str, configs: Mapping[str, str]) -> PartitionConfig:
         try:
             return config_of(configs, self._broker_configs)
         except InvalidError as error:

@@ -1,25 +1,33 @@
 """What this leader is to lead, as the controller says: registered once, followed by long poll for ever.
 
 - A partition is adopted by an event in the leader's own log. It serves, and is reported, once that is durable.
+- One that was led before is taken over: it begins as the handover says that its assignment names (``handovers``).
 - One that the controller knows to be adopted and the log does not was lost with the bucket's objects: CorruptError.
-- A partition that is no longer assigned stops serving at once, and is released by an event that says where it ended.
+- A partition that is no longer assigned stops serving at once, and is released by an event that says where it ended; one that
+  another leader waits for by an event that names its handover, which the controller is told of.
 - Serving does not depend on the controller: while it is away, everything goes on as it last was.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 
 from raylog.leader.adoptions import Adoptions
 from raylog.leader.flusher import Flusher
+from raylog.leader.handover_reader import HandoverReader
+from raylog.leader.handovers import Handovers
 from raylog.leader.hosted import HostedPartition, HostedPartitions
 from raylog.leader.recovery import backoff
 from raylog.leader.write_buffer import WriteBuffer
 from raylog.model.admin import Adopted, Assignment, ControllerClient, LeaderAssignments
 from raylog.model.clock import Clock, Random
-from raylog.model.errors import CorruptError, RetryError
+from raylog.model.errors import CorruptError, NotFoundError, RetryError
+from raylog.model.ids import TopicPartition
 from raylog.model.limits import LeaderLimits
 from raylog.model.logs import RoleLogger, fields
 from raylog.model.routing import LeaderEndpoint
-from raylog.storage.slot_events import Adopt, Release, SlotEvent
+from raylog.partition.flushed_state import PartitionSnapshot
+from raylog.storage.object_store import ObjectStore
+from raylog.storage.slot_events import Adopt, SlotEvent, TakeOver
 
 
 class AssignmentFollower:
@@ -32,12 +40,13 @@ class AssignmentFollower:
         buffer: WriteBuffer,
         flusher: Flusher,
         adoptions: Adoptions,
+        handovers: Handovers,
+        store: ObjectStore,
         clock: Clock,
         rng: Random,
         limits: LeaderLimits,
         logger: RoleLogger,
         on_broker_configs: Callable[[Mapping[str, str]], None],
-        on_released: Callable[[HostedPartition], None],
     ) -> None:
         self._endpoint = endpoint
         self._controller = controller
@@ -45,12 +54,13 @@ class AssignmentFollower:
         self._buffer = buffer
         self._flusher = flusher
         self._adoptions = adoptions
+        self._handovers = handovers
+        self._store = store
         self._clock = clock
         self._rng = rng
         self._limits = limits
         self._logger = logger
         self._on_broker_configs = on_broker_configs
-        self._on_released = on_released
         self._unreported: list[HostedPartition] = []
         """Adopted, and not yet said so."""
 
@@ -101,39 +111,82 @@ class AssignmentFollower:
             assignments.broker_configs,
             self._on_broker_configs,
         )
-        await self._release([hosted for hosted in self._partitions if hosted.partition not in wanted])
-        await self._adopt([a for a in assignments.partitions if a.partition not in self._partitions])
+        handing_over = dict.fromkeys(assignments.handing_over)
+        mine = [*handing_over, *(partition for partition, assigned in wanted.items() if assigned.adopted)]
+        self._check_known(mine, wanted)
+        self._handovers.forget_all_but(mine)
+        await self._handovers.hand_over([hosted for hosted in self._partitions if hosted.partition in handing_over])
+        await self._report_released(mine)
+        await self._handovers.release([hosted for hosted in self._partitions if hosted.partition not in wanted])
+        await self._adopt([a for a in assignments.partitions if not a.adopted and a.partition not in self._partitions])
+
+    def _check_known(self, mine: Sequence[TopicPartition], wanted: Mapping[TopicPartition, Assignment]) -> None:
+        """Raises CorruptError for a partition that this log has adopted, as it seems, and neither leads nor has handed over: to
+        begin it again at offset 0 would hide what was acknowledged."""
+        for partition in mine:
+            if partition not in self._partitions and not self._handovers.untold([partition]):
+                topic = f"'{wanted[partition].topic_name}'" if partition in wanted else str(partition.topic_id)
+                raise CorruptError(
+                    f"The log of leader {self._endpoint.leader_id} does not know partition {partition.partition} of topic "
+                    f"{topic}, which it has adopted: objects are missing in the bucket. Restore them."
+                )
 
     async def _adopt(self, assigned: list[Assignment]) -> None:
-        """A new partition's first leader epoch is 0. Raises CorruptError for one that this log has adopted before, as it seems:
-        to begin it again at offset 0 would hide what was acknowledged."""
-        lost = [a for a in assigned if a.adopted]
-        if lost:
-            raise CorruptError(
-                f"The log of leader {self._endpoint.leader_id} does not know partition {lost[0].partition.partition} of topic "
-                f"'{lost[0].topic_name}', which it has adopted: objects are missing in the bucket. Restore them."
+        """A new partition's first leader epoch is 0; one that is taken over gets one above all that were seen of it."""
+        states = await self._states(assigned)
+        events: list[Adopt | TakeOver] = []
+        for a in assigned:
+            source = a.taken_from
+            if source is None:
+                events.append(
+                    Adopt(
+                        partition=a.partition,
+                        epoch_base=-self._endpoint.log_epoch,
+                        topic_name=a.topic_name,
+                        configs=dict(a.configs),
+                    )
+                )
+                continue
+            self._adoptions.expect(a.partition, states[a.partition])
+            events.append(
+                TakeOver(
+                    partition=a.partition,
+                    # Bases rise with each adoption, so that a report of an earlier one is known by its base.
+                    epoch_base=max(source.leader_epoch + 1 - self._endpoint.log_epoch, source.epoch_base + 1),
+                    topic_name=a.topic_name,
+                    from_leader=source.leader_id,
+                    handover=source.handover,
+                    configs=dict(a.configs),
+                )
             )
-        base = -self._endpoint.log_epoch
-        await self._write(
-            Adopt(partition=a.partition, epoch_base=base, topic_name=a.topic_name, configs=dict(a.configs))
-            for a in assigned
-        )
+        await self._write(events)
         self._unreported += [self._partitions[a.partition] for a in assigned]
 
-    async def _release(self, released: list[HostedPartition]) -> None:
-        for hosted in released:
-            self._partitions.stop_serving(hosted)
-            self._on_released(hosted)
-        await self._write(
-            Release(partition=hosted.partition, end_offset=hosted.core.log_end_offset) for hosted in released
-        )
-
-    async def _write(self, events: Iterable[SlotEvent]) -> None:
+    async def _write(self, events: Sequence[SlotEvent]) -> None:
         """Returns once the events are durable and have taken effect."""
         written = [self._buffer.add_event(event) for event in events]
         self._flusher.poke()
-        for event in written:
-            await event
+        await asyncio.gather(*written)
+
+    async def _states(self, assigned: Sequence[Assignment]) -> Mapping[TopicPartition, PartitionSnapshot]:
+        """What those begin with that were led before. Waits while the bucket is away; raises CorruptError."""
+        sources = [(a.partition, a.taken_from) for a in assigned if a.taken_from is not None]
+        for pause in backoff(self._rng):
+            try:
+                reader = HandoverReader(self._store)
+                return await reader.states((p, source.leader_id, source.handover) for p, source in sources)
+            except RetryError as error:
+                self._logger.warning("a handover cannot be read now, trying again", extra=fields(error=error))
+                await self._clock.sleep(pause)
+            except NotFoundError as error:
+                raise CorruptError(f"What an earlier leader handed over is not there: {error}") from error
+        raise AssertionError("pauses never end")
+
+    async def _report_released(self, partitions: Sequence[TopicPartition]) -> None:
+        """Tell of those that this log has released; they are forgotten when the next assignments show that it is known."""
+        released = self._handovers.untold(partitions)
+        if released:
+            await self._controller.report_released(self._endpoint.leader_id, self._endpoint.log_epoch, released)
 
     async def _report(self) -> None:
         if self._unreported:

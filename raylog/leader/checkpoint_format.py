@@ -1,7 +1,9 @@
-"""The bytes of a leader log's checkpoint: every led partition as of a slot. JSON for what is small, Arrow for what is long.
+"""The bytes of a leader log's checkpoint: every led partition as of a slot, and what was handed over. JSON for what is small,
+Arrow for what is long. A handover has the same encoding.
 
 ``[magic 4][version u16][reserved u16][head bytes u32][index bytes u64][producers bytes u64]``, then the three parts, each padded
-to 8 bytes. The head names the partitions; the tables' ``row`` column says which of them a row belongs to.
+to 8 bytes. The head names the partitions; the tables' ``row`` column says which of them a row belongs to. Version 1 had the
+partitions alone for a head.
 """
 
 import json
@@ -15,7 +17,8 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from raylog.leader.log_state import LedSnapshot
+from raylog.leader.log_state import LedSnapshot, LogSnapshot
+from raylog.leader.releases import Release, ReleasesSnapshot
 from raylog.model.errors import CorruptError
 from raylog.model.ids import TopicId, TopicPartition
 from raylog.partition.flushed_state import PartitionSnapshot
@@ -24,7 +27,8 @@ from raylog.partition.outcomes import AbortedTransaction
 from raylog.partition.producer_state import ProducerBatch, ProducerSnapshot
 from raylog.partition.transactions import TransactionsSnapshot
 
-VERSION: Final = 1
+VERSION: Final = 2
+_VERSION_WITHOUT_RELEASES: Final = 1
 
 _MAGIC: Final = b"RLCP"
 _ENVELOPE: Final = struct.Struct(">4sHHIQQ")
@@ -45,20 +49,30 @@ _NO_BATCH: Final = ProducerBatch(-1, -1, -1, -1, -1)
 """Stands for a producer that has no batch to show (its epoch was raised)."""
 
 
-def encode_checkpoint(partitions: Sequence[LedSnapshot]) -> bytes:
+_NOTHING_RELEASED: Final = ReleasesSnapshot()
+
+
+def encode_checkpoint(partitions: Sequence[LedSnapshot], releases: ReleasesSnapshot = _NOTHING_RELEASED) -> bytes:
     """A checkpoint of these partitions. Plain values in, so it may run in a thread."""
-    head = json.dumps([_head(led) for led in partitions], separators=(",", ":")).encode()
-    parts = (head, _encode_index(partitions), _encode_producers(partitions))
+    head = {
+        "partitions": [_head(led) for led in partitions],
+        "first_slot_handed_over": releases.first_slot,
+        "untold_releases": [
+            (str(partition.topic_id), partition.partition, release.epoch_base, release.handover)
+            for partition, release in releases.untold
+        ],
+    }
+    parts = (json.dumps(head, separators=(",", ":")).encode(), _encode_index(partitions), _encode_producers(partitions))
     envelope = _ENVELOPE.pack(_MAGIC, VERSION, 0, *map(len, parts))
     return envelope + b"".join(part + b"\0" * (-len(part) % _ALIGNMENT) for part in parts)
 
 
-def decode_checkpoint_state(data: bytes) -> tuple[LedSnapshot, ...]:
-    """The partitions of a checkpoint. Raises CorruptError, also for a version that is newer than this reader."""
+def decode_checkpoint_state(data: bytes) -> LogSnapshot:
+    """What a checkpoint says. Raises CorruptError, also for a version that is newer than this reader."""
     if len(data) < _ENVELOPE.size or data[:4] != _MAGIC:
         raise CorruptError("A leader log's checkpoint does not begin with its magic.")
     _, version, _, *sizes = _ENVELOPE.unpack_from(data)
-    if version != VERSION:
+    if version not in (VERSION, _VERSION_WITHOUT_RELEASES):
         raise CorruptError(f"A checkpoint has version {version}, but this Raylog reads {VERSION}: use a newer Raylog.")
     parts, position = [], _ENVELOPE.size
     for size in sizes:
@@ -67,11 +81,26 @@ def decode_checkpoint_state(data: bytes) -> tuple[LedSnapshot, ...]:
     if position != len(data):
         raise CorruptError(f"A checkpoint has {len(data)} bytes where its envelope tells of {position}.")
     try:
-        heads = json.loads(bytes(parts[0]))
+        head = json.loads(bytes(parts[0]))
+        if version == _VERSION_WITHOUT_RELEASES:
+            head = {"partitions": head, "first_slot_handed_over": 0, "untold_releases": []}
         indexes = _decode_index(parts[1])
         producers = _decode_producers(parts[2])
-        return tuple(
-            _led(head, indexes.get(row) or IndexSnapshot(), producers.get(row, ())) for row, head in enumerate(heads)
+        return LogSnapshot(
+            partitions=tuple(
+                _led(led, indexes.get(row) or IndexSnapshot(), producers.get(row, ()))
+                for row, led in enumerate(head["partitions"])
+            ),
+            releases=ReleasesSnapshot(
+                first_slot=head["first_slot_handed_over"],
+                untold=tuple(
+                    (
+                        TopicPartition(TopicId(UUID(topic_id)), number),
+                        Release(epoch_base=epoch_base, handover=handover),
+                    )
+                    for topic_id, number, epoch_base, handover in head["untold_releases"]
+                ),
+            ),
         )
     except (pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
         raise CorruptError(f"A checkpoint cannot be decoded: {error}") from error

@@ -9,11 +9,13 @@ import asyncio
 from raylog.leader.checkpoint_format import encode_checkpoint
 from raylog.leader.hosted import HostedPartition, HostedPartitions
 from raylog.leader.log_state import LedSnapshot
+from raylog.leader.releases import Releases
 from raylog.model.clock import Clock
 from raylog.model.errors import RetryError
 from raylog.model.ids import LeaderId
 from raylog.model.limits import LeaderLimits
 from raylog.model.logs import RoleLogger, fields
+from raylog.partition.offset_index import IndexSnapshot
 from raylog.storage.fenced_log import FencedLog
 
 _TURN_SECONDS = 0.002
@@ -28,6 +30,7 @@ class Checkpoints:
         leader_id: LeaderId,
         log: FencedLog,
         partitions: HostedPartitions,
+        releases: Releases,
         clock: Clock,
         limits: LeaderLimits,
         logger: RoleLogger,
@@ -37,6 +40,7 @@ class Checkpoints:
         self._leader_id = leader_id
         self._log = log
         self._partitions = partitions
+        self._releases = releases
         self._clock = clock
         self._limits = limits
         self._logger = logger
@@ -85,14 +89,15 @@ class Checkpoints:
 
     async def _write(self) -> None:
         slot = self._settled_slot
+        releases = self._releases.snapshot()
         snapshots = await self._copy()
-        state = await asyncio.get_running_loop().run_in_executor(None, encode_checkpoint, snapshots)
+        state = await asyncio.get_running_loop().run_in_executor(None, encode_checkpoint, snapshots, releases)
         await self._log.write_checkpoint(slot, state)
         self.newest_slot = slot
         self._slots_due = max(self._limits.checkpoint_slots, len(state) // _SLOT_READ_BYTES)
-        # Rows of another leader that point in here would have to be asked for as well: as long as a partition does not move
-        # with its rows, there are none.
-        trimmed = await self._log.trim(min([slot, *(self._first_slot_needed(led) for led in snapshots)]))
+        trimmed = await self._log.trim(
+            min([slot, *self._first_slot_of_others(), *(self._first_slot_needed(led) for led in snapshots)])
+        )
         self._logger.info("the leader log is checkpointed", extra=fields(slot=slot, trimmed=trimmed))
 
     async def _copy(self) -> list[LedSnapshot]:
@@ -117,13 +122,21 @@ class Checkpoints:
             state=hosted.core.snapshot(),
         )
 
+    def _first_slot_of_others(self) -> tuple[int, ...]:
+        """The lowest slot of this log that rows of other logs may point into, if any may. As of now: what was handed over while
+        the others were copied is not among the copies."""
+        return (self._releases.first_slot,) if self._releases.first_slot else ()
+
     def _first_slot_needed(self, led: LedSnapshot) -> int:
-        """The lowest slot of this log that a row of the partition points into."""
-        sources, numbers, *_ = led.state.index.columns
-        # Rows of one source are in the order of its slots.
-        own = (n for s, n in zip(sources, numbers, strict=True) if s == self._leader_id)
-        return next(own, self._settled_slot)
+        return first_slot_of(self._leader_id, led.state.index) or self._settled_slot
 
     def _wake_if_due(self) -> None:
         if self._slots >= self._slots_due or self._bytes >= self._limits.checkpoint_bytes:
             self._due.set()
+
+
+def first_slot_of(leader_id: LeaderId, index: IndexSnapshot) -> int:
+    """The lowest slot of a leader's log that the rows point into; 0: they point into none."""
+    sources, numbers, *_ = index.columns
+    # Rows of one source are in the order of its slots.
+    return next((number for source, number in zip(sources, numbers, strict=True) if source == leader_id), 0)

@@ -10,6 +10,7 @@ announcement counts until a checkpoint passes it, so none is written between it 
 """
 
 import asyncio
+from dataclasses import replace
 
 from raylog.leader.checkpoints import Checkpoints
 from raylog.leader.compactor import CompactionJob, Compactor
@@ -25,7 +26,7 @@ from raylog.model.logs import RoleLogger, fields
 from raylog.partition.compaction import CompactionPlan, ObjectId, plan_compaction
 from raylog.partition.offset_index import IndexSnapshot
 from raylog.storage.segment import segment_number
-from raylog.storage.slot_events import SegmentPut, SlotEvent, Swap
+from raylog.storage.slot_events import SegmentPut, SlotEvent, Swap, SwapPart
 from raylog.storage.slot_format import WRITER_ID_BYTES
 
 _TURN_SECONDS = 0.002
@@ -137,10 +138,15 @@ class Compaction:
             if self._clock.boottime() - began_s >= self._announce_s_max:
                 self._logger.warning("a compaction job took too long, it is begun anew")
                 return False
-            await self._write(swap)
+            await self._write(replace(swap, parts=tuple(filter(self._may_swap, swap.parts))))
         self._metrics.compacted_bytes.add(sum(row.size_bytes for part in swap.parts for row in part.rows))
         self._metrics.segments.add(1)
         return True
+
+    def _may_swap(self, part: SwapPart) -> bool:
+        """Not in a partition that is leaving: its handover says where its batches lie, and what must stay for that."""
+        hosted = self._partitions.get(part.partition)
+        return hosted is not None and hosted.is_serving
 
     async def _write(self, event: SlotEvent) -> None:
         """Returns once the event is durable and has taken effect."""

@@ -73,6 +73,17 @@ class Flusher:
         self.poke()
         await waiter
 
+    async def drain(self) -> None:
+        """As ``flush``, but what is added after the call is not waited for: it returns under load, too."""
+        waiter = self._buffer.seal()
+        if waiter is None:
+            if not self._slots:
+                return
+            waiter = self._loop.create_future()
+            self._slots[-1][1].waiters.append(waiter)
+        self.poke()
+        await waiter
+
     def stop(self, error: Exception) -> None:
         """Cut nothing more. Slots under way may still become durable; nobody hears of it."""
         if self._is_stopped:

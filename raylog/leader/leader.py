@@ -21,6 +21,7 @@ from raylog.leader.context import LeaderContext
 from raylog.leader.coordinator import GroupCoordinators
 from raylog.leader.fetch import Fetcher
 from raylog.leader.flusher import Flusher
+from raylog.leader.handovers import Handovers
 from raylog.leader.hosted import HostedPartition, HostedPartitions
 from raylog.leader.housekeeping import Housekeeping
 from raylog.leader.internal_log import LeaderInternalLog
@@ -208,12 +209,13 @@ class Leader:
             buffer=parts.buffer,
             flusher=parts.flusher,
             adoptions=parts.adoptions,
+            handovers=parts.handovers,
+            store=self._store,
             clock=self._clock,
             rng=self._rng,
             limits=context.limits,
             logger=self._log,
             on_broker_configs=self._configure,
-            on_released=context.fetcher.failed,
         )
         version = await follower.register()
         registered.set_result(None)
@@ -245,7 +247,9 @@ class Leader:
         cache = TailCache(limits.tail_cache_bytes)
         buffer = WriteBuffer(limits.plan_run_bytes_max)
         fetcher = Fetcher(partitions, clock, limits, metrics)
-        adoptions = Adoptions(partitions=partitions, cache=cache, log_epoch=log.epoch, logger=self._log)
+        adoptions = Adoptions(
+            partitions=partitions, releases=recovered.releases, cache=cache, log_epoch=log.epoch, logger=self._log
+        )
         settling = Settling(
             leader_id=self._leader_id,
             partitions=partitions,
@@ -283,6 +287,7 @@ class Leader:
             leader_id=self._leader_id,
             log=log,
             partitions=partitions,
+            releases=recovered.releases,
             clock=clock,
             limits=limits,
             logger=self._log,
@@ -332,6 +337,20 @@ class Leader:
             flusher=flusher,
             settling=settling,
             checkpoints=checkpoints,
+            handovers=Handovers(
+                leader_id=self._leader_id,
+                store=self._store,
+                log=log,
+                partitions=partitions,
+                releases=recovered.releases,
+                buffer=buffer,
+                flusher=flusher,
+                clock=clock,
+                rng=self._rng,
+                grace_s=self._limits.log.trim_grace_s,
+                logger=self._log,
+                on_stopped=fetcher.failed,
+            ),
             housekeeping=housekeeping,
             compaction=Compaction(
                 leader_id=self._leader_id,
@@ -374,6 +393,7 @@ class _Parts:
     flusher: Flusher
     settling: Settling
     checkpoints: Checkpoints
+    handovers: Handovers
     housekeeping: Housekeeping
     retention: Retention
     compaction: Compaction

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from raylog.leader.batch_reader import object_key
 from raylog.leader.checkpoint_format import decode_checkpoint_state
+from raylog.leader.handover_reader import HandoverReader
 from raylog.leader.log_state import LogState
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import CorruptError, RetryError
@@ -13,10 +14,11 @@ from raylog.model.limits import LogLimits
 from raylog.storage.checkpoint import latest_checkpoint
 from raylog.storage.data_object import decode_meta
 from raylog.storage.garbage import LogMark
-from raylog.storage.keys import leader_prefix, segment_key
+from raylog.storage.keys import handover_key, leader_prefix, segment_key
 from raylog.storage.log_replay import LogReplay
 from raylog.storage.log_store import LogStore
 from raylog.storage.object_store import ObjectStore
+from raylog.storage.slot_events import TakeOver
 from raylog.storage.slot_format import SlotKind
 
 _ATTEMPTS = 5
@@ -42,11 +44,17 @@ async def mark_leader_log(
         checkpoint = await latest_checkpoint(store, prefix)
         replay = LogReplay(log_store, checkpoint)
         try:
-            state = LogState(leader_id, decode_checkpoint_state(checkpoint.state) if checkpoint else ())
+            state = LogState(leader_id, decode_checkpoint_state(checkpoint.state) if checkpoint else None)
+            reader = HandoverReader(store)
+            handovers: set[str] = set()
             async with aclosing(replay.slots()) as slots:
                 async for slot in slots:
                     if slot.kind is SlotKind.APPEND:
-                        state.apply(slot.number, decode_meta(slot.meta))
+                        meta = decode_meta(slot.meta)
+                        # Whoever opens this log from the same checkpoint needs them all.
+                        handovers |= {_taken(e) for e in meta.events if isinstance(e, TakeOver)}
+                        handed = await reader.handed_to(prefix, slot.number, state.taken_over(meta))
+                        state.apply(slot.number, meta, handed)
         except RetryError:
             continue
         except CorruptError as error:
@@ -58,10 +66,20 @@ async def mark_leader_log(
         return LeaderMark(
             mark=LogMark(
                 checkpoint_slot=checkpoint.slot if checkpoint else 0,
-                references=frozenset(object_key(row) for led in state.partitions.values() for row in led.core.index),
+                references=frozenset(
+                    (
+                        *handovers,
+                        *(handover_key(leader_id, untold.handover) for untold in state.releases.untold.values()),
+                        *(object_key(row) for led in state.partitions.values() for row in led.core.index),
+                    )
+                ),
                 announced=frozenset(map(segment_key, state.announced)),
             ),
             partitions=frozenset(state.partitions),
             next_slot=replay.next_slot,
         )
     raise RetryError(f"The log '{prefix}' was trimmed each time while it was read.")
+
+
+def _taken(event: TakeOver) -> str:
+    return handover_key(LeaderId(event.from_leader), event.handover)

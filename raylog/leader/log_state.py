@@ -8,13 +8,25 @@ not lead any more, as a later slot releases it, are passed over.
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from raylog.leader.hosted import config_of
+from raylog.leader.releases import Releases, ReleasesSnapshot
 from raylog.model.ids import LeaderId, TopicPartition
 from raylog.partition.flushed_state import PartitionSnapshot
 from raylog.partition.partition import Partition
 from raylog.storage.data_object import IndexRow, ProducerRow, SlotMeta
-from raylog.storage.slot_events import Adopt, Delete, LogStart, Release, SegmentPut, SlotEvent, Swap
+from raylog.storage.slot_events import (
+    Adopt,
+    Delete,
+    HandOver,
+    LogStart,
+    Release,
+    SegmentPut,
+    SlotEvent,
+    Swap,
+    TakeOver,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +40,14 @@ class LedSnapshot:
     as_of_slot: int
     """The state is that after this slot."""
     state: PartitionSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSnapshot:
+    """What a checkpoint says."""
+
+    partitions: tuple[LedSnapshot, ...] = ()
+    releases: ReleasesSnapshot = field(default_factory=ReleasesSnapshot)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,12 +67,14 @@ class _Rows:
 
 
 class LogState:
-    def __init__(self, leader_id: LeaderId, snapshots: tuple[LedSnapshot, ...] = ()) -> None:
+    def __init__(self, leader_id: LeaderId, checkpoint: LogSnapshot | None = None) -> None:
+        checkpoint = checkpoint or LogSnapshot()
         self._leader_id = leader_id
         self.partitions: dict[TopicPartition, Led] = {}
         self.announced: set[int] = set()
         """Segments that were put and not swapped in yet, since the checkpoint: their writer may still do so."""
-        for snapshot in snapshots:
+        self.releases = Releases(checkpoint.releases)
+        for snapshot in checkpoint.partitions:
             self._add(
                 snapshot.partition,
                 snapshot.topic_name,
@@ -62,20 +84,36 @@ class LogState:
                 snapshot.state,
             )
 
-    def apply(self, slot: int, meta: SlotMeta) -> None:
-        """One more slot. Raises CorruptError when its rows do not continue what came before."""
+    def taken_over(self, meta: SlotMeta) -> list[TakeOver]:
+        """The slot's events whose handovers must be known before it is applied."""
+        return [e for e in meta.events if isinstance(e, TakeOver) and e.partition not in self.partitions]
+
+    def apply(
+        self, slot: int, meta: SlotMeta, handed: Mapping[TopicPartition, PartitionSnapshot] = MappingProxyType({})
+    ) -> None:
+        """One more slot, with what the handovers of ``taken_over`` say. Raises CorruptError when its rows do not continue what
+        came before."""
         for event in meta.events:
-            self._apply_event(slot, event)
+            self._apply_event(slot, event, handed)
         for partition, rows in _by_partition(meta).items():
             led = self.partitions.get(partition)
             if led is not None and slot > led.as_of_slot:
                 led.core.replay_slot(self._leader_id, slot, rows.index, rows.producers)
 
-    def _apply_event(self, slot: int, event: SlotEvent) -> None:
+    def _apply_event(self, slot: int, event: SlotEvent, handed: Mapping[TopicPartition, PartitionSnapshot]) -> None:
         match event:
-            case Adopt():
+            case Adopt() | TakeOver():
+                self.releases.led_again(event.partition)
                 if event.partition not in self.partitions:
-                    self._add(event.partition, event.topic_name, event.epoch_base, event.configs, slot - 1, None)
+                    state = handed[event.partition] if isinstance(event, TakeOver) else None
+                    self._add(event.partition, event.topic_name, event.epoch_base, event.configs, slot - 1, state)
+            case HandOver():
+                led = self.partitions.get(event.partition)
+                if led is not None and slot <= led.as_of_slot:
+                    self.releases.points_at(event.first_slot)  # led again since
+                else:
+                    self.partitions.pop(event.partition, None)
+                    self.releases.handed_over(event)
             case Release() | Delete():
                 led = self.partitions.get(event.partition)
                 # A checkpoint's partition that is newer than this was led again since.

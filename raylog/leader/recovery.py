@@ -9,7 +9,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from raylog.leader.checkpoint_format import decode_checkpoint_state
+from raylog.leader.handover_reader import HandoverReader
 from raylog.leader.log_state import Led, LogState
+from raylog.leader.releases import Releases
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import RetryError
 from raylog.model.ids import LeaderEpoch, LeaderId, TopicPartition
@@ -37,6 +39,7 @@ class Recovered:
     partitions: dict[TopicPartition, Led]
     tail: list[tuple[TopicPartition, tuple[PlacedBatch, ...]]]
     """What only the WAL holds, in append order."""
+    releases: Releases
     slots: int
     """Replayed."""
 
@@ -71,7 +74,7 @@ async def recover(
     tail = await _read_wal(wal, state, clock)
     for led in state.partitions.values():
         led.core.become_leader(LeaderEpoch(led.epoch_base + log.epoch))
-    return Recovered(log=log, partitions=state.partitions, tail=tail, slots=slots)
+    return Recovered(log=log, partitions=state.partitions, tail=tail, releases=state.releases, slots=slots)
 
 
 async def _open_log(
@@ -83,7 +86,8 @@ async def _open_log(
         log = FencedLog(store, prefix, writer_id=rng.randbytes(WRITER_ID_BYTES), clock=clock, rng=rng, limits=limits)
         try:
             checkpoint = await latest_checkpoint(store, prefix)
-            state = LogState(leader_id, decode_checkpoint_state(checkpoint.state) if checkpoint else ())
+            state = LogState(leader_id, decode_checkpoint_state(checkpoint.state) if checkpoint else None)
+            reader = HandoverReader(store)
             slots = 0
             has_written = checkpoint is not None
             async with aclosing(log.open(checkpoint)) as replay:
@@ -91,7 +95,9 @@ async def _open_log(
                     slots += 1
                     if slot.kind is SlotKind.APPEND:
                         has_written = True
-                        state.apply(slot.number, decode_meta(slot.meta))
+                        meta = decode_meta(slot.meta)
+                        handed = await reader.handed_to(prefix, slot.number, state.taken_over(meta))
+                        state.apply(slot.number, meta, handed)
         except RetryError as error:
             logger.warning("the leader log cannot be read now, trying again", extra=fields(error=error))
             await clock.sleep(pause)

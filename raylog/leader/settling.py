@@ -17,7 +17,7 @@ from raylog.leader.metrics import LeaderMetrics
 from raylog.leader.tail_cache import TailCache
 from raylog.leader.write_buffer import Cut
 from raylog.model.ids import LeaderId, Lsn
-from raylog.storage.slot_events import Adopt, LogStart, Release, SegmentPut, SlotEvent, Swap
+from raylog.storage.slot_events import Adopt, HandOver, LogStart, Release, SegmentPut, SlotEvent, Swap, TakeOver
 from raylog.storage.wal import Wal
 
 _PLENTY = 1 << 62
@@ -101,8 +101,12 @@ class Settling:
         match event:
             case Adopt():
                 self._adoptions.adopted(event)
+            case TakeOver():
+                self._adoptions.taken_over(event)
             case Release():
                 self._adoptions.released(event)
+            case HandOver():
+                self._adoptions.handed_over(event)
             case LogStart():
                 hosted = self._partitions.settling(event.partition)
                 assert hosted is not None, event

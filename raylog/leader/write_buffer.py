@@ -143,7 +143,7 @@ class WriteBuffer:
         self.size_bytes = 0
         """Bytes of batches since the last cut."""
         self.has_events = False
-        """An event waits to be cut."""
+        """An event waits to be cut, or somebody for what was sealed."""
 
     def is_empty(self) -> bool:
         return not self._sealed and not self._current.partitions and not self._current.events
@@ -172,6 +172,17 @@ class WriteBuffer:
         waiter = asyncio.get_running_loop().create_future()
         self._current.events.append(event)
         self._current.waiters.append(waiter)
+        self.has_events = True
+        return waiter
+
+    def seal(self) -> asyncio.Future[None] | None:
+        """Have all that was added so far cut at once; the future is done when it is durable. None when there is nothing."""
+        if self._current.partitions or self._current.events:
+            self._seal()
+        if not self._sealed:
+            return None
+        waiter = asyncio.get_running_loop().create_future()
+        self._sealed[-1].waiters.append(waiter)
         self.has_events = True
         return waiter
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from raylog.model.ids import LeaderId, LogEpoch, TopicId, TopicPartition
+from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicId, TopicPartition
 from raylog.model.routing import BrokerEndpoint, LeaderEndpoint, RoutingTable
 
 
@@ -68,6 +68,19 @@ class ConfigResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakenFrom:
+    """Where a partition that was led before goes on from: another leader, or an earlier adoption of the same one, released it."""
+
+    leader_id: LeaderId
+    handover: int
+    """The number of that leader's handover that has the partition."""
+    leader_epoch: int
+    """The highest that anybody can have seen of the partition."""
+    epoch_base: int
+    """Of the adoption that has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """One partition that a leader must lead."""
 
@@ -77,6 +90,8 @@ class Assignment:
     """The topic's own settings (overrides only)."""
     adopted: bool = False
     """The leader has reported its adoption: its log must know the partition, and may not begin it anew."""
+    taken_from: TakenFrom | None = None
+    """Of a partition that is not adopted: how it goes on; None: it is new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +100,8 @@ class LeaderAssignments:
 
     version: int
     partitions: tuple[Assignment, ...]
+    handing_over: tuple[TopicPartition, ...] = ()
+    """Adopted by it, and to be released for another leader, who waits: not among ``partitions``."""
     broker_configs: dict[str, str] = field(default_factory=dict)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -136,6 +153,37 @@ class Adopted:
     epoch_base: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """A leader's report: the release is durable in its log, and what the next leader needs lies in the bucket."""
+
+    partition: TopicPartition
+    epoch_base: int
+    """Of the adoption that has ended."""
+    handover: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A partition to be led by another leader: a named one, or any that fits on the node of a broker. With neither, the partition
+    stays where it is, and a move that is under way ends."""
+
+    topic: str
+    partition: int
+    to_leader: LeaderId | None = None
+    to_broker: BrokerId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveResult:
+    """The move is durably wanted; it is done when the routing table shows the partition with its new leader."""
+
+    topic: str
+    partition: int
+    error_code: int = 0
+    error_message: str | None = None
+
+
 class ControllerClient(Protocol):
     """The controller as its callers see it: by Ray calls in a cluster, directly in tests and simulation.
 
@@ -160,6 +208,14 @@ class ControllerClient(Protocol):
         ...
 
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None: ...
+
+    async def report_released(self, leader_id: LeaderId, log_epoch: LogEpoch, released: Sequence[Released]) -> None:
+        """Returns once the partitions are durably their next leaders', who may adopt them."""
+        ...
+
+    async def move_partitions(self, moves: Sequence[Move]) -> list[MoveResult]:
+        """Have partitions led elsewhere, or no longer so; all in one step, however many."""
+        ...
 
     async def register_broker(self, node_id: str, host: str, port: int, rack: str | None) -> BrokerEndpoint:
         """A node's gateway pool is listening; the same node always gets the same broker id."""

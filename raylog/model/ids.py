@@ -32,3 +32,8 @@ class TopicPartition(NamedTuple):
 
     topic_id: TopicId
     partition: int
+
+
+LEADER_REPLICAS = 1_000_000_000
+"""Added to a leader's id where Kafka's reassignments name replicas: Kafka has no word for leaders, of which a broker's node may
+run several. No broker has so high an id."""

@@ -40,7 +40,16 @@ class PartitionRoute:
     epoch_base: int
     """The partition's leader epoch is this + its leader's ``log_epoch``: it rises with each open, without a write here."""
     adopted: bool
-    """False until the leader has written its adoption: clients see LEADER_NOT_AVAILABLE meanwhile."""
+    """False until the leader has written its adoption: of a new partition clients see LEADER_NOT_AVAILABLE meanwhile."""
+    moving_to: LeaderId | None = None
+    """Who is to lead it next, while the present leader still does."""
+    moving_from: LeaderId | None = None
+    """Who led it before, until the present leader has written its adoption: it may serve already, before that is heard of."""
+
+    @property
+    def is_served(self) -> bool:
+        """Whether there is a leader to ask. One that is taking over says itself when it is not ready."""
+        return self.adopted or self.moving_from is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +92,9 @@ class RoutingTable:
         return replace(self, topics={**kept, **self.topics}, unchanged=())
 
     def leader_epoch(self, route: PartitionRoute) -> LeaderEpoch:
-        """The partition's leader epoch, or -1 while its leader is not up."""
+        """The partition's leader epoch, or -1 while its leader is not up or has not adopted it."""
         leader = self.leaders.get(route.leader_id)
-        return LeaderEpoch(-1 if leader is None else route.epoch_base + leader.log_epoch)
+        return LeaderEpoch(-1 if leader is None or not route.adopted else route.epoch_base + leader.log_epoch)
 
 
 EMPTY_ROUTING_TABLE = RoutingTable(

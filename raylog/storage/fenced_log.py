@@ -86,6 +86,10 @@ class FencedLog:
         return self._epoch
 
     @property
+    def writer_id(self) -> bytes:
+        return self._writer_id
+
+    @property
     def open_slot(self) -> int:
         """The number of this writer's open slot: the state after the replay is the state after this slot."""
         return self._open_slot

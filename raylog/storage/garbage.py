@@ -6,6 +6,7 @@ In doubt an object stays. What may go, and only once it is older than the grace:
   log's fences, and an opener may still hold an older checkpoint), into which no live index row points;
 - a checkpoint below one that old;
 - a segment that no live index row points into, and that no log has announced since its newest checkpoint;
+- a handover that no log names: those who took over have it in their checkpoints, or nobody ever released anything by it;
 - what a self-test left.
 
 The listing must be older than the marks: a slot that appears between the two is then not in the listing, and one that is in it
@@ -27,7 +28,7 @@ class LogMark:
     checkpoint_slot: int
     """Of the checkpoint that the log was read from; 0: there is none, so that nothing of the log may go."""
     references: frozenset[str] = frozenset()
-    """Keys of the objects, of any log, that its live index rows point into."""
+    """Keys of the objects, of any log, that its live index rows point into, and of the handovers that it names."""
     announced: frozenset[str] = frozenset()
     """Keys of the segments that it may name from now on."""
 
@@ -38,6 +39,7 @@ class Reason(StrEnum):
     UNREFERENCED_SLOT = "unreferenced slot"
     OLD_CHECKPOINT = "old checkpoint"
     UNREFERENCED_SEGMENT = "unreferenced segment"
+    UNNAMED_HANDOVER = "unnamed handover"
     SELF_TEST = "left by a self-test"
 
 
@@ -76,6 +78,8 @@ def plan_sweep(
                 reason = Reason.OLD_CHECKPOINT
             case ObjectKind.SEGMENT:
                 reason = Reason.UNREFERENCED_SEGMENT
+            case ObjectKind.HANDOVER if log_mark is not None:
+                reason = Reason.UNNAMED_HANDOVER
             case ObjectKind.SELF_TEST:
                 reason = Reason.SELF_TEST
             case _:

@@ -11,6 +11,9 @@
     That leader's. May be written again with the same meaning. A slot of kind CHECKPOINT (``raylog.leader.checkpoint_format``).
 ``segments/{number:020d}``
     Written for a leader by whoever compacts. Put if absent, then immutable. A slot of kind SEGMENT (``segment``).
+``leaders/{leader:06d}/handover/{number:020d}``
+    That leader's. May be written again with the same bytes. A slot of kind HANDOVER with a random number: the partitions that
+    the leader has released for another one, as a checkpoint has them (``handover``).
 ``self-test/…``
     Whoever starts. Random names, deleted again by the test of the bucket (``store_selftest``).
 
@@ -33,15 +36,17 @@ SELF_TEST_PREFIX = "self-test/"
 
 _LOG = "log/"
 _CHECKPOINT = "checkpoint/"
+_HANDOVER = "handover/"
 _NUMBER_DIGITS = 20
 _SEGMENT = re.compile(r"segments/([0-9]{20})", re.ASCII)
-_LOG_OBJECT = re.compile(r"(metadata/|leaders/([0-9]{6,})/)(log|checkpoint)/([0-9]{20})", re.ASCII)
+_LOG_OBJECT = re.compile(r"(metadata/|leaders/([0-9]{6,})/)(log|checkpoint|handover)/([0-9]{20})", re.ASCII)
 
 
 class ObjectKind(StrEnum):
     SLOT = "slot"
     CHECKPOINT = "checkpoint"
     SEGMENT = "segment"
+    HANDOVER = "handover"
     SELF_TEST = "self-test"
     UNKNOWN = "unknown"
 
@@ -52,11 +57,14 @@ class ObjectName:
 
     kind: ObjectKind
     log: str = ""
-    """The prefix of the fenced log that a slot or checkpoint belongs to."""
+    """The prefix of the fenced log that a slot, a checkpoint or a handover belongs to."""
     leader_id: LeaderId | None = None
     """Whose log that is; None: the controller's."""
     number: int = 0
-    """The slot's, the checkpoint's or the segment's."""
+    """The slot's, the checkpoint's, the segment's or the handover's."""
+
+
+_KINDS = {"log": ObjectKind.SLOT, "checkpoint": ObjectKind.CHECKPOINT, "handover": ObjectKind.HANDOVER}
 
 
 def leader_prefix(leader_id: LeaderId) -> str:
@@ -86,8 +94,13 @@ def segment_key(number: int) -> str:
     return f"{SEGMENTS_PREFIX}{number:0{_NUMBER_DIGITS}d}"
 
 
+def handover_key(leader_id: LeaderId, number: int) -> str:
+    """What a leader has left for those that take over from it."""
+    return f"{leader_prefix(leader_id)}{_HANDOVER}{number:0{_NUMBER_DIGITS}d}"
+
+
 def number_of(key: str) -> int:
-    """The slot number that ends a slot's or checkpoint's key."""
+    """The number that ends a slot's, checkpoint's or handover's key."""
     digits = key.rpartition("/")[2]
     if len(digits) != _NUMBER_DIGITS or not digits.isascii() or not digits.isdigit():
         raise CorruptError(f"'{key}' lies among a log's slots but is not named by a slot number.")
@@ -107,5 +120,7 @@ def object_name(key: str) -> ObjectName:
     leader_id = None if leader is None else LeaderId(int(leader))
     if leader_id is not None and log != leader_prefix(leader_id):
         return ObjectName(kind=ObjectKind.UNKNOWN)
-    kind = ObjectKind.SLOT if folder == "log" else ObjectKind.CHECKPOINT
+    kind = _KINDS[folder]
+    if kind is ObjectKind.HANDOVER and leader_id is None:
+        return ObjectName(kind=ObjectKind.UNKNOWN)
     return ObjectName(kind=kind, log=log, leader_id=leader_id, number=int(number))

@@ -31,6 +31,31 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandOver:
+    """A release for another leader: the handover ``handover`` of this log's leader has the partition as it is here."""
+
+    partition: TopicPartition
+    end_offset: int
+    epoch_base: int
+    """Of the adoption that ends here."""
+    handover: int
+    first_slot: int
+    """The lowest slot of this log that the partition's rows point into; 0: they point into none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOver:
+    """An adoption of what ``from_leader`` has handed over: the partition begins as its handover ``handover`` says."""
+
+    partition: TopicPartition
+    epoch_base: int
+    topic_name: str
+    from_leader: int
+    handover: int
+    configs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
     """The partition's topic was deleted: its data is garbage from here on."""
 
@@ -90,11 +115,13 @@ class Swap:
     parts: tuple[SwapPart, ...]
 
 
-SlotEvent = Adopt | Release | Delete | LogStart | WalPosition | SegmentPut | Swap
+SlotEvent = Adopt | Release | HandOver | TakeOver | Delete | LogStart | WalPosition | SegmentPut | Swap
 
 _TYPES: dict[str, type[SlotEvent]] = {
     "adopt": Adopt,
     "release": Release,
+    "hand_over": HandOver,
+    "take_over": TakeOver,
     "delete": Delete,
     "log_start": LogStart,
     "wal_position": WalPosition,

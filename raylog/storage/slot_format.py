@@ -42,6 +42,8 @@ class SlotKind(IntEnum):
     """Not a slot but the state after one: kept beside the log, in the same format."""
     SEGMENT = 4
     """No slot either: batches of many slots again, in the same format (``segment``)."""
+    HANDOVER = 5
+    """Nor is this: partitions as their leader left them, for the next one (``handover``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry
 from controller.controller import Controller
 from gateway.gateway import Gateway
 from raylog.leader.leader import Leader
+from raylog.model.admin import Move
 from raylog.model.clock import SystemClock
 from raylog.model.errors import RetryError
 from raylog.model.ids import LeaderId
@@ -157,6 +158,15 @@ class InProcessCluster:
         table = self.run(self._running.controller.watch_routes(0))
         return table.topics[topic].partitions[partition].leader_id
 
+    def move(self, destinations: Mapping[tuple[str, int], int]) -> None:
+        """Have partitions, by topic and number, led by these leaders; returns once they are."""
+        self.order_move(destinations)
+        self.run(self._running.arrived(destinations))
+
+    def order_move(self, destinations: Mapping[tuple[str, int], int]) -> None:
+        """The same without waiting for it."""
+        self.run(self._running.order_move(destinations))
+
     @property
     def _running(self) -> "_Supervisor":
         assert self._roles is not None, "the cluster is not running"
@@ -243,6 +253,27 @@ class _Supervisor:
 
     async def replace_leader(self, leader_id: LeaderId, wal_class: str) -> None:
         """A leader of this process is never left hanging: what is silent is on its way up."""
+
+    async def order_move(self, destinations: Mapping[tuple[str, int], int]) -> None:
+        moves = [
+            Move(topic=topic, partition=number, to_leader=LeaderId(leader_id))
+            for (topic, number), leader_id in destinations.items()
+        ]
+        refused = [result for result in await self.controller.move_partitions(moves) if result.error_code]
+        assert not refused, refused
+
+    async def arrived(self, destinations: Mapping[tuple[str, int], int]) -> None:
+        version = 0
+        while True:
+            try:
+                table = await self.controller.watch_routes(version)
+            except RetryError:
+                await asyncio.sleep(0.005)
+                continue
+            routes = {(topic, n): table.topics[topic].partitions[n] for topic, n in destinations}
+            if all(route.adopted and route.leader_id == destinations[key] for key, route in routes.items()):
+                return
+            version = table.version
 
     async def kill_leader(self, leader_id: LeaderId) -> None:
         leader = self.leaders[leader_id]

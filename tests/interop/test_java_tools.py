@@ -104,3 +104,20 @@ def test_the_broker_shows_its_api_versions(tool) -> None:
     printed = tool("kafka-broker-api-versions")
     assert re.search(r"Produce\(0\): 0 to 1\d", printed)
     assert re.search(r"Fetch\(1\): 4 to 1\d", printed)
+
+
+def test_partitions_are_reassigned_and_leaders_elected(tool, tmp_path) -> None:
+    """With one broker there is nowhere to go: the tools find all done."""
+    tool("kafka-topics", "--create", "--topic", "reassigned", "--partitions", "2")
+    plan = tmp_path / "plan.json"
+    partitions = [{"topic": "reassigned", "partition": number, "replicas": [1]} for number in (0, 1)]
+    plan.write_text(json.dumps({"version": 1, "partitions": partitions}), encoding="utf-8")
+    reassign = ("kafka-reassign-partitions", "--reassignment-json-file", str(plan))
+    assert "Successfully started partition reassignments for reassigned-0,reassigned-1" in tool(*reassign, "--execute")
+    verified = tool(*reassign, "--verify", "--preserve-throttles")
+    assert verified.count("is completed") == 2
+    assert "No partition reassignments found." in tool("kafka-reassign-partitions", "--list")
+    election = ("kafka-leader-election", "--election-type", "preferred")
+    elected = tool(*election, "--topic", "reassigned", "--partition", "0")
+    assert "Valid replica already elected for partitions reassigned-0" in elected
+    tool(*election, "--all-topic-partitions")

@@ -76,7 +76,7 @@ class Shape:
     def drawn(cls, rng: Random) -> "Shape":
         return cls(
             gateways=rng.randint(1, 3),
-            leaders_per_class=rng.randint(1, 2),
+            leaders_per_class=rng.randint(1, 3),
             is_wal_shared=rng.random() < 0.5,
             limits=limits(checkpoint_slots=rng.choice((1, 3, 12, 40)), trim_grace_s=rng.choice((1.5, 4.0, 20.0))),
         )

@@ -1,9 +1,14 @@
-"""What goes wrong, by a seed: kills, power losses, pauses, zombies, silences, breaks, bad weather at the bucket."""
+"""What goes wrong, by a seed: kills, power losses, pauses, zombies, silences, breaks, bad weather at the bucket; and moves of
+partitions from leader to leader, which are no trouble by themselves."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from random import Random
 
+from controller.controller import Controller
+from raylog.model.admin import Move
+from raylog.model.errors import RetryError
 from raylog.storage.faulty_store import NO_FAULTS, FaultModel
 from tests.sim.cluster import SimCluster
 from tests.sim.loop import Process
@@ -31,6 +36,8 @@ class Nemesis:
             self._ambush,
         ]
         self._kinds: list[Callable[[], None]] = rng.sample(kinds, rng.randint(2, len(kinds)))
+        if rng.random() < 0.6:
+            self._kinds += [self._move] * rng.randint(1, 4)
         self._pause_s = rng.choice((0.3, 1.0, 2.5))
 
     async def run(self, seconds: float) -> None:
@@ -94,6 +101,34 @@ class Nemesis:
                 cluster.kill(sender, power_lost=rng.random() < 0.5)
 
         cluster.bucket.ambush = strike
+
+    def _move(self) -> None:
+        """Partitions go to leaders of their class by lot; some to where they are, by which a move under way is called off."""
+        cluster, rng = self._cluster, self._rng
+        process = cluster.controller
+        if process is None or process.is_dead or process.role is None:
+            return
+        state = process.role._journal.planned
+        moves = [
+            Move(topic=topic.name, partition=number, to_leader=rng.choice(leaders))
+            for topic in state.topics.values()
+            for number, partition in enumerate(topic.partitions)
+            if rng.random() < 0.6
+            and (
+                leaders := [
+                    id_
+                    for id_, leader in state.leaders.items()
+                    if leader.wal_class == state.leaders[partition.leader_id].wal_class
+                ]
+            )
+        ]
+        cluster.trace.event("move", ", ".join(f"{move.topic}-{move.partition} to {move.to_leader}" for move in moves))
+        process.run(self._order(process.role, moves))
+
+    @staticmethod
+    async def _order(controller: Controller, moves: list[Move]) -> None:
+        with contextlib.suppress(RetryError):  # the controller ends meanwhile
+            await controller.move_partitions(moves)
 
     def _usurp(self) -> None:
         cluster, rng = self._cluster, self._rng

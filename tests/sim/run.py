@@ -9,6 +9,7 @@ from typing import Any
 
 from kio.schema.errors import ErrorCode
 
+from raylog.model.errors import CorruptError
 from tests.sim import kafka
 from tests.sim.checker import check
 from tests.sim.clients import NOT_NOW, Consumer, Deleter, Producer, World
@@ -79,7 +80,7 @@ class Run:
         try:
             self.loop.run_until_complete(self._main())
             content = self.loop.run_until_complete(self.cluster.bucket.content())
-        except (Deadlock, AssertionError) as error:
+        except (Deadlock, AssertionError, CorruptError) as error:  # the last: a client was given what is no batch
             self.anomalies.append(f"the run broke off: {error!r}")
         finally:
             seconds = self.loop.time() - 1_000.0

@@ -14,9 +14,10 @@ from tests.sim.scenarios import SCENARIOS
 SEEDS = 120
 DIRECTED_SEEDS = 6
 DIRECTED = {"fence_check_before_sync": "live_takeovers", "proof_after_a_long_pause": "sleeping_controller"}
-LIKELY = {"epoch_check_at_replay": 29, "fence_check_after_sync": 8, "cuts_of_fenced_epochs": 8, "writer_id_check": 7}
-LIKELY |= {"orphan_rule_of_the_writer": 26, "orphan_rule_of_the_opener": 6, "adoption_settles_with_its_slot": 3}
-LIKELY |= {"duplicates_wait_for_durability": 7, "swap_looks_at_the_rows": 40}
+LIKELY = {"epoch_check_at_replay": 17, "cuts_of_fenced_epochs": 46, "in_order_acknowledgement": 1}
+LIKELY |= {"orphan_rule_of_the_writer": 15, "adoption_settles_with_its_slot": 3, "duplicates_wait_for_durability": 25}
+LIKELY |= {"handover_after_the_stop": 1, "floor_of_what_was_handed_over": 5, "releases_are_remembered": 17}
+LIKELY |= {"epoch_above_the_last_leaders": 1, "swap_looks_at_the_rows": 40}
 """Where each was found last: tried first."""
 
 

@@ -46,5 +46,17 @@ def test_trouble_happens_and_work_gets_done() -> None:
             seen["trimmed"] += words[1] == "bucket" and words[3] == "delete"
             seen["catch-up"] += words[1] == "bucket" and words[2].startswith("gateway") and words[3] == "get"
     assert 0.6 * sent < acknowledged
-    for what in ("kill", "pause", "resume", "usurp", "silence", "break", "weather", "fenced", "trimmed", "catch-up"):
+    for what in (
+        "kill",
+        "pause",
+        "resume",
+        "usurp",
+        "silence",
+        "break",
+        "weather",
+        "move",
+        "fenced",
+        "trimmed",
+        "catch-up",
+    ):
         assert seen[what] >= 3, (what, seen)

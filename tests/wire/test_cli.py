@@ -158,3 +158,18 @@ def test_tables_for_people(cli: Cli, new_topic: Callable[..., str]) -> None:
     assert "retention.ms" in cli("topics", "configs", topic, "--all")
     assert f"{topic}-readers" in cli("groups", "list")
     assert topic in cli("groups", "describe", f"{topic}-readers")
+
+
+def test_move_gives_partitions_to_another_leader(cli: Cli, shared_cluster: Any, new_topic: Callable[..., str]) -> None:
+    topic = new_topic(2)
+    leaders = [shared_cluster.leader_of(topic, n) for n in (0, 1)]
+    assert json.loads(cli("move", f"{topic}:0", "--to", str(leaders[1]), "--json")) == [
+        {"topic": topic, "partition": 0, "leader": leaders[1]}
+    ]
+    assert [shared_cluster.leader_of(topic, n) for n in (0, 1)] == [leaders[1]] * 2
+    assert topic in cli("move", topic, "--to", str(leaders[0]))
+    assert [shared_cluster.leader_of(topic, n) for n in (0, 1)] == [leaders[0]] * 2
+    assert json.loads(cli("status", "--json"))["moving"] == []
+    assert "There is no leader 99: those of the topic's WAL class are " in cli("move", topic, "--to", "99", fails=True)
+    assert "has no partition '7'" in cli("move", f"{topic}:7", "--to", "1", fails=True)
+    assert "There is no topic 'nowhere'" in cli("move", "nowhere", "--to", "1", fails=True)

@@ -106,3 +106,21 @@ def test_a_wrong_address_is_one_sentence(tmp_path, monkeypatch, capsys, store, m
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir()), "nothing was made"
+
+
+def test_a_bucket_in_which_a_partition_moved_is_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The handover is data as long as the next leader's log begins with it."""
+    from confluent_kafka import Producer
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    with running(tmp_path, leaders_per_class=2) as cluster:
+        admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+        admin.create_topics([NewTopic("t", 2)])["t"].result(20)
+        producer = Producer({"bootstrap.servers": cluster.bootstrap})
+        for number in range(20):
+            producer.produce("t", value=b"value %d" % number, partition=0)
+        assert producer.flush(20) == 0
+        cluster.move({("t", 0): cluster.leader_of("t", 1)})
+    code, report = check(tmp_path / "bucket", capsys, "--verify")
+    assert (code, report["problems"]) == (0, [])
+    assert [found["state"] for found in report["objects"] if found["kind"] == "handover"] == ["data"]

@@ -116,3 +116,16 @@ async def test_a_successor_that_cannot_be_started_is_tried_again(cluster, clock,
     assert cluster.launcher.replaced == []
     await clock.pass_time(6)
     assert cluster.launcher.replaced == [(1, "file")]
+
+
+async def test_a_leader_without_work_is_there_as_long_as_it_is_heard(watch, clock, cluster):
+    watch.heard(1)
+    del watch.needed[1]
+    await clock.pass_time(SILENCE_S)
+    assert watch.is_there(1)
+    await clock.pass_time(TICK_S)
+    assert not watch.is_there(1)
+    assert not watch.is_there(3)
+    watch.heard(1)
+    assert watch.is_there(1)
+    assert cluster.launcher.replaced == []

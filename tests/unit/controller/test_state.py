@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.moves import move_partitions
 from controller.records import (
     Adoption,
     BrokerRegistered,
     BrokerRetired,
     BrokersConfigured,
+    Departure,
     LeaderRegistered,
     PartitionsAdopted,
+    PartitionsReleased,
     ProducerIdsAllocated,
     TopicConfigured,
     TopicCreated,
@@ -26,7 +29,8 @@ from controller.routes import RouteMaker
 from controller.rules import ClusterRules, Refused
 from controller.state import MetadataState
 from controller.topics import add_partitions, create_topic, delete_topic
-from raylog.model.admin import NewTopic, TopicSelector
+from raylog.model.admin import Move, NewTopic, TopicSelector
+from raylog.model.ids import TopicPartition
 
 RULES = ClusterRules(wal_classes=("file", "object"), default_wal="file", leaders_per_class=2, topic_partitions_max=50)
 NAMES = ("a", "b", "c")
@@ -38,6 +42,8 @@ STEPS = st.one_of(
     st.tuples(st.just("delete"), NAME),
     st.tuples(st.just("configure"), NAME, NUMBER),
     st.tuples(st.just("adopt"), NUMBER),
+    st.tuples(st.just("move"), NAME, NUMBER, st.none() | NUMBER),
+    st.tuples(st.just("release"), NUMBER, NUMBER),
     st.tuples(st.just("register"), NUMBER, NUMBER),
     st.tuples(st.just("broker"), st.sampled_from("xyz"), NUMBER),
     st.tuples(st.just("retire"), st.sampled_from("xyz")),
@@ -61,8 +67,21 @@ def decide(state, rng, step):
             case ("configure", name, value) if topic := state.topic(name):
                 return [TopicConfigured(topic_id=topic.topic_id, configs={"retention.ms": str(value)})]
             case ("adopt", leader_id):
-                led = tuple(Adoption(*a.partition, -1) for a in state.assignments(leader_id))
+                led = tuple(
+                    Adoption(*a.partition, a.taken_from.epoch_base + 1 if a.taken_from else -1)
+                    for a in assigned(state, leader_id)
+                    if not a.adopted
+                )
                 return [PartitionsAdopted(leader_id=leader_id, adopted=led)] if led else []
+            case ("move", name, number, leader_id):
+                return move_partitions(state, [Move(topic=name, partition=number - 1, to_leader=leader_id)])[0]
+            case ("release", leader_id, handover):
+                leaving = [
+                    Departure(*a.partition, handover, 7)
+                    for a in assigned(state, leader_id, lambda _: False)
+                    if a.adopted
+                ]
+                return [PartitionsReleased(leader_id=leader_id, released=tuple(leaving))] if leaving else []
             case ("register", leader_id, epoch) if leader_id in state.leaders:
                 return [
                     LeaderRegistered(
@@ -84,9 +103,15 @@ def decide(state, rng, step):
     return []
 
 
+def assigned(state, leader_id, has_successor=lambda _: True):
+    """What a leader is to lead."""
+    return state.assignments(leader_id, has_successor)[0]
+
+
 def told(state, leader_id):
     """What news a leader must hear of; that it has adopted a partition is its own."""
-    return [replace(assigned, adopted=False) for assigned in state.assignments(leader_id)]
+    kept, handing_over = state.assignments(leader_id, lambda successor: state.leaders[successor].endpoint is not None)
+    return [*(replace(one, adopted=False, taken_from=None) for one in kept), *sorted(handing_over)]
 
 
 @given(st.lists(STEPS, max_size=30), st.integers(0, 30))
@@ -137,3 +162,24 @@ def test_an_adoption_of_a_partition_deleted_meanwhile_says_nothing():
     state.apply(PartitionsAdopted(leader_id=1, adopted=(Adoption(UUID(int=1), 0, -1),)))
     state.validate()
     assert not state.topics
+
+
+def test_a_partition_that_is_released_is_the_next_leaders_and_a_late_adoption_by_the_last_one_says_nothing():
+    state = MetadataState()
+    for record in create_topic(state, RULES, NewTopic(name="a", partitions=1), UUID(int=1)).records:
+        state.apply(record)
+    partition = TopicPartition(UUID(int=1), 0)
+    state.apply(PartitionsAdopted(leader_id=1, adopted=(Adoption(*partition, -4),)))
+    for record in move_partitions(state, [Move(topic="a", partition=0, to_leader=2)])[0]:
+        assert state.apply(record) == {1}
+    assert state.assignments(1, lambda _: False)[1] == ()
+    assert state.assignments(1, lambda _: True) == ((), (partition,))
+    departure = Departure(*partition, 77, 3)
+    assert state.apply(PartitionsReleased(leader_id=1, released=(departure,))) == {1, 2}
+    [waiting] = assigned(state, 2)
+    assert not waiting.adopted
+    assert (waiting.taken_from.leader_id, waiting.taken_from.handover, waiting.taken_from.leader_epoch) == (1, 77, 3)
+    assert not state.is_newer(partition, -4)
+    assert state.is_newer(partition, -3)
+    state.apply(PartitionsAdopted(leader_id=1, adopted=(Adoption(*partition, 5),)))
+    assert not assigned(state, 2)[0].adopted

@@ -15,7 +15,7 @@ from kio.static.constants import EntityType
 from prometheus_client import CollectorRegistry
 
 from raylog.leader.leader import Leader
-from raylog.model.admin import Adopted, Assignment, LeaderAssignments
+from raylog.model.admin import Adopted, Assignment, LeaderAssignments, Released
 from raylog.model.buffers import Buffer
 from raylog.model.clock import SystemClock
 from raylog.model.errors import FencedError, RetryError
@@ -74,16 +74,27 @@ class FakeController:
         self.assignments = LeaderAssignments(version=0, partitions=())
         self.registered: list[LeaderEndpoint] = []
         self.adopted: dict[TopicPartition, int] = {}
+        self.released: dict[TopicPartition, Released] = {}
+        self.is_deaf = False
+        """Reports of releases do not arrive."""
         self.is_away = False
         self.stale_answers: list[LeaderAssignments] = []
         """Given to those that register, before what is so."""
         self._lost_watchers = 0
         self._changed = asyncio.Condition()
 
-    async def assign(self, *partitions: Assignment, broker_configs: dict[str, str] | None = None) -> None:
+    async def assign(
+        self,
+        *partitions: Assignment,
+        broker_configs: dict[str, str] | None = None,
+        handing_over: tuple[TopicPartition, ...] = (),
+    ) -> None:
         async with self._changed:
             self.assignments = LeaderAssignments(
-                version=self.assignments.version + 1, partitions=partitions, broker_configs=broker_configs or {}
+                version=self.assignments.version + 1,
+                partitions=partitions,
+                handing_over=handing_over,
+                broker_configs=broker_configs or {},
             )
             self._changed.notify_all()
 
@@ -118,6 +129,13 @@ class FakeController:
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None:
         async with self._changed:
             self.adopted.update({a.partition: a.epoch_base for a in adopted})
+            self._changed.notify_all()
+
+    async def report_released(self, leader_id: LeaderId, log_epoch: LogEpoch, released: Sequence[Released]) -> None:
+        if self.is_deaf:
+            raise RetryError("The controller is away.")
+        async with self._changed:
+            self.released.update({one.partition: one for one in released})
             self._changed.notify_all()
 
     async def watch_routes(self, version: int) -> Any:

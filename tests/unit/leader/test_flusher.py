@@ -173,3 +173,30 @@ async def test_error_in_settling_is_fatal() -> None:
     harness.log.puts[0].set_result(1)
     await turns()
     assert [type(error) for error in harness.fatal] == [AssertionError]
+
+
+async def test_drain_waits_for_what_is_there_and_not_for_what_comes_after() -> None:
+    harness = Harness(immediate=False)
+    await harness.add()
+    draining = asyncio.ensure_future(harness.flusher.drain())
+    await turns()
+    assert len(harness.log.puts) == 1
+    await harness.add()
+    assert not draining.done()
+    harness.log.puts[0].set_result(1)
+    await turns()
+    assert draining.done()
+    assert len(harness.log.puts) == 1, "what came after waits for its interval"
+
+
+async def test_drain_waits_for_slots_under_way_when_nothing_else_is_there() -> None:
+    harness = Harness(immediate=True)
+    await harness.add()
+    draining = asyncio.ensure_future(harness.flusher.drain())
+    await turns()
+    assert not draining.done()
+    harness.log.puts[0].set_result(1)
+    await turns()
+    assert draining.done()
+    assert harness.settled == [(1, Lsn(1))]
+    await harness.flusher.drain()

@@ -14,20 +14,34 @@ import pytest
 from raylog.leader.batch_reader import object_key
 from raylog.leader.checkpoint_format import encode_checkpoint
 from raylog.leader.garbage import Collected, collect_garbage
+from raylog.leader.handover_reader import HandoverReader
 from raylog.leader.log_mark import mark_leader_log
 from raylog.leader.log_state import LedSnapshot, LogState
 from raylog.model.errors import CorruptError, RetryError
 from raylog.model.ids import LeaderEpoch, LeaderId, TopicId, TopicPartition
 from raylog.model.limits import GarbageLimits, Limits, LogLimits
 from raylog.model.logs import role_logger
+from raylog.partition.flushed_state import PartitionSnapshot
 from raylog.storage.checkpoint import latest_checkpoint
 from raylog.storage.data_object import IndexRow, SlotMeta, encode_meta
 from raylog.storage.fenced_log import FencedLog
 from raylog.storage.garbage import Reason
+from raylog.storage.handover import Handover, write_handover
 from raylog.storage.keys import leader_prefix, segment_key, slot_key
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.object_store import ObjectMeta
-from raylog.storage.slot_events import Adopt, LogStart, Release, SegmentPut, SlotEvent, Swap, SwapPart, SwapRow
+from raylog.storage.slot_events import (
+    Adopt,
+    HandOver,
+    LogStart,
+    Release,
+    SegmentPut,
+    SlotEvent,
+    Swap,
+    SwapPart,
+    SwapRow,
+    TakeOver,
+)
 from raylog.storage.slot_format import decode_footer, encode_slot, meta_from_tail
 
 LEADER = LeaderId(1)
@@ -154,7 +168,7 @@ class Writer:
             )
             for partition, led in self.state.partitions.items()
         ]
-        await self.log.write_checkpoint(self.slot, encode_checkpoint(snapshots))
+        await self.log.write_checkpoint(self.slot, encode_checkpoint(snapshots, self.state.releases.snapshot()))
 
     def rows(self) -> set[tuple[TopicPartition, Any]]:
         return {(partition, row) for partition, led in self.state.partitions.items() for row in led.core.index}
@@ -319,3 +333,62 @@ def _as_slot(content: bytes, number: int) -> bytes:
     meta = meta_from_tail(content, record, "test")
     body = content[64 : 64 + record.body_bytes]
     return b"".join(encode_slot(replace(record, slot=number), [body], meta))
+
+
+async def test_what_moved_stays_whole_and_its_handover_goes_when_nobody_begins_with_it_any_more(
+    store: MemoryStore, clock: Clock
+) -> None:
+    """The source is checkpointed and trimmed at every step; its slots and the handover are needed by the target's log alone."""
+    limits = Limits(log=LogLimits(trim_grace_s=1), garbage=GarbageLimits(grace_s=1))
+    source = await Writer(store, clock, limits).open()
+    target = await Writer(store, clock, limits, LeaderId(2)).open()
+    partition = await source.adopt(0)
+    slots = [await source.append(0) for _ in range(3)]
+    led = source.state.partitions[partition]
+    snapshot = LedSnapshot(
+        partition=partition, topic_name="t", epoch_base=0, configs={}, as_of_slot=source.slot, state=led.core.snapshot()
+    )
+    state = encode_checkpoint([snapshot])
+    handover = Handover(leader_id=LEADER, number=77, epoch=source.log.epoch, writer_id=bytes(16), state=state)
+    await write_handover(store, handover)
+    orphan = replace(handover, number=78)
+    await write_handover(store, orphan)
+    await source.event(HandOver(partition=partition, end_offset=3, epoch_base=0, handover=77, first_slot=min(slots)))
+
+    async def later(led: Any = (partition,)) -> set[str]:
+        """A round once everything is old; the handovers that are left."""
+        clock.now_s += 10
+        with contextlib.suppress(RetryError):  # led nowhere: between the two leaders everything stays
+            await collect(store, clock, limits, led)
+        return {found.key[-2:] for found in [f async for f in store.list(f"{LOG}handover/")]}
+
+    await source.checkpoint()
+    assert await later() == {"77", "78"}
+    take_over = TakeOver(partition=partition, epoch_base=1, topic_name="t", from_leader=LEADER, handover=77)
+    target.slot = await target.log.append([], encode_meta(SlotMeta(events=[take_over])))
+    target.state.apply(target.slot, SlotMeta(events=[take_over]), {partition: snapshot.state})
+    source.state.releases.told([partition])
+    await source.checkpoint()
+    assert await later() == {"77"}
+    assert set(slots) <= set(await slots_of(store))
+    await target.checkpoint()
+    assert await later() == set()
+    assert set(slots) <= set(await slots_of(store))
+    marked = await mark_leader_log(store, LeaderId(2), clock=clock, rng=random.Random(1), limits=limits.log)
+    assert marked.mark.references == {slot_key(LOG, slot) for slot in slots}
+
+
+async def test_replay_that_needs_a_handover_which_is_gone_begins_again_only_if_there_is_a_checkpoint_for_it(
+    store: MemoryStore, clock: Clock
+) -> None:
+    limits = Limits()
+    writer = await Writer(store, clock, limits).open()
+    partition = TopicPartition(TopicId(UUID(int=7)), 0)
+    event = TakeOver(partition=partition, epoch_base=1, topic_name="t", from_leader=5, handover=77)
+    slot = writer.slot = await writer.log.append([], encode_meta(SlotMeta(events=[event])))
+    with pytest.raises(CorruptError, match="takes over by a handover that is not there"):
+        await HandoverReader(store).handed_to(LOG, slot, [event])
+    writer.state.apply(slot, SlotMeta(events=[event]), {partition: PartitionSnapshot()})
+    await writer.checkpoint()
+    with pytest.raises(RetryError, match="was checkpointed past slot"):
+        await HandoverReader(store).handed_to(LOG, slot, [event])

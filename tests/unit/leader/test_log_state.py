@@ -1,5 +1,7 @@
 """The fold of a leader log: what a checkpoint keeps is what the slots said, wherever it is taken."""
 
+import json
+import struct
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -8,11 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raylog.leader.checkpoint_format import decode_checkpoint_state, encode_checkpoint
-from raylog.leader.log_state import LedSnapshot, LogState
+from raylog.leader.log_state import LedSnapshot, LogSnapshot, LogState
+from raylog.leader.releases import ReleasesSnapshot
 from raylog.model.errors import CorruptError
 from raylog.model.ids import LeaderEpoch, LeaderId, ProducerId, TopicId, TopicPartition
+from raylog.partition.flushed_state import PartitionSnapshot
 from raylog.storage.data_object import IndexRow, ProducerRow, SlotMeta, decode_meta, encode_meta
-from raylog.storage.slot_events import Adopt, LogStart, Release, SegmentPut, SlotEvent, Swap, SwapPart, SwapRow
+from raylog.storage.slot_events import (
+    Adopt,
+    HandOver,
+    LogStart,
+    Release,
+    SegmentPut,
+    SlotEvent,
+    Swap,
+    SwapPart,
+    SwapRow,
+    TakeOver,
+)
 
 LEADER = LeaderId(4)
 PARTITIONS = [TopicPartition(TopicId(UUID(int=n // 2 + 1)), n % 2) for n in range(4)]
@@ -26,6 +41,8 @@ class Writer:
         self.ends: dict[TopicPartition, int] = {}
         self.starts: dict[TopicPartition, int] = {}
         self.rows: dict[TopicPartition, list[IndexRow]] = {}
+        self.left: dict[TopicPartition, tuple[int, int, int]] = {}
+        """Handed over and not taken over again: the handover, and where the partition ended and began."""
 
     def next_slot(self, steps: Sequence[tuple[str, int, int]]) -> SlotMeta:
         self.slot += 1
@@ -33,18 +50,37 @@ class Writer:
         index: list[IndexRow] = []
         producers: list[ProducerRow] = []
         touched: set[TopicPartition] = set()
+        led_before, left_before = set(self.ends), set(self.left)
         position = 64
         for kind, number, count in steps:
             partition = PARTITIONS[number]
             if kind == "adopt" and partition not in self.ends and partition not in touched:
                 self.ends[partition] = self.starts[partition] = 0
                 self.rows[partition] = []
+                self.left.pop(partition, None)
                 events.append(
                     Adopt(partition=partition, epoch_base=-number, topic_name="t", configs={"retention.ms": "5"})
                 )
             elif kind == "release" and partition in self.ends and partition not in touched:
                 events.append(Release(partition=partition, end_offset=self.ends.pop(partition)))
+            elif kind == "hand over" and partition in led_before & self.ends.keys() - touched:
+                touched.add(partition)
+                handover, end = 100 * self.slot + number, self.ends.pop(partition)
+                self.left[partition] = (handover, end, self.starts[partition])
+                events.append(
+                    HandOver(
+                        partition=partition, end_offset=end, epoch_base=-1, handover=handover, first_slot=self.slot
+                    )
+                )
+            elif kind == "take over" and partition in left_before & self.left.keys() and partition not in touched:
+                handover, self.ends[partition], self.starts[partition] = self.left.pop(partition)
+                self.rows[partition] = []  # it swaps what comes from now on
+                touched.add(partition)
+                events.append(
+                    TakeOver(partition=partition, epoch_base=0, topic_name="t", from_leader=9, handover=handover)
+                )
             elif kind == "log start" and partition in self.ends and partition not in touched:
+                touched.add(partition)
                 self.starts[partition] = min(self.starts[partition] + count, self.ends[partition])
                 events.append(LogStart(partition=partition, offset=self.starts[partition]))
             elif kind == "swap" and partition not in touched and len(self.rows.get(partition, ())) >= count:
@@ -115,7 +151,7 @@ def told(state: LogState) -> dict[TopicPartition, object]:
 
 
 STEP = st.tuples(
-    st.sampled_from(["adopt", "append", "append", "log start", "release", "swap", "swap"]),
+    st.sampled_from(["adopt", "append", "append", "log start", "release", "hand over", "take over", "swap", "swap"]),
     st.integers(0, 3),
     st.integers(1, 5),
 )
@@ -133,19 +169,33 @@ def test_recovery_from_any_checkpoint_equals_replay_of_all(
     taken: dict[TopicPartition, LedSnapshot] = {}
     due = {partition: min(at + lag, len(metas)) for partition, lag in zip(PARTITIONS, lags, strict=False)}
     listed: set[TopicPartition] = set()
+    handed: dict[int, PartitionSnapshot] = {}
+    releases = whole.releases.snapshot()
     for slot in range(len(metas) + 1):
         if slot:
-            whole.apply(slot, metas[slot - 1])
+            handed |= {
+                event.handover: whole.partitions[event.partition].core.snapshot()
+                for event in metas[slot - 1].events
+                if isinstance(event, HandOver)
+            }
+            apply(whole, slot, metas[slot - 1], handed)
         if slot == at:
             listed = set(whole.partitions)
+            releases = whole.releases.snapshot()
         for found in snapshots(whole, dict.fromkeys(PARTITIONS, slot)):
             if due[found.partition] == slot and found.partition in listed:
                 taken[found.partition] = found
-    checkpoint = decode_checkpoint_state(encode_checkpoint(list(taken.values())))
+    checkpoint = decode_checkpoint_state(encode_checkpoint(list(taken.values()), releases))
     resumed = LogState(LEADER, checkpoint)
     for slot in range(at + 1, len(metas) + 1):
-        resumed.apply(slot, metas[slot - 1])
+        apply(resumed, slot, metas[slot - 1], handed)
     assert told(resumed) == told(whole)
+    assert resumed.releases.snapshot().first_slot == whole.releases.snapshot().first_slot
+    assert resumed.releases.untold == whole.releases.untold
+
+
+def apply(state: LogState, slot: int, meta: SlotMeta, handed: dict[int, PartitionSnapshot]) -> None:
+    state.apply(slot, meta, {event.partition: handed[event.handover] for event in state.taken_over(meta)})
 
 
 def test_release_that_is_older_than_the_state_of_a_checkpoint_takes_nothing_from_it() -> None:
@@ -153,7 +203,7 @@ def test_release_that_is_older_than_the_state_of_a_checkpoint_takes_nothing_from
     whole = LogState(LEADER)
     for slot, steps in enumerate([[("adopt", 0, 1)], [("release", 0, 1)], [("adopt", 0, 1), ("append", 0, 3)]], 1):
         whole.apply(slot, writer.next_slot(steps))
-    resumed = LogState(LEADER, tuple(snapshots(whole, dict.fromkeys(PARTITIONS, 3))))
+    resumed = LogState(LEADER, LogSnapshot(partitions=tuple(snapshots(whole, dict.fromkeys(PARTITIONS, 3)))))
     resumed.apply(2, SlotMeta(events=[Release(partition=PARTITIONS[0], end_offset=0)]))
     assert told(resumed) == told(whole)
 
@@ -191,3 +241,18 @@ def test_newer_checkpoint_version_is_refused_with_a_remedy() -> None:
     data[5] = 99
     with pytest.raises(CorruptError, match="use a newer Raylog"):
         decode_checkpoint_state(bytes(data))
+
+
+def test_checkpoint_from_before_there_were_moves_is_read() -> None:
+    """Version 1: the head has the partitions alone."""
+    writer = Writer()
+    state = LogState(LEADER)
+    state.apply(1, writer.next_slot([("adopt", 0, 1), ("append", 0, 5)]))
+    data = encode_checkpoint(snapshots(state, dict.fromkeys(PARTITIONS, 1)))
+    magic, _, reserved, head_bytes, *tables = struct.unpack_from(">4sHHIQQ", data)
+    head = json.dumps(json.loads(data[28 : 28 + head_bytes])["partitions"]).encode()
+    rest = data[28 + head_bytes + -head_bytes % 8 :]
+    old = struct.pack(">4sHHIQQ", magic, 1, reserved, len(head), *tables) + head + b"\0" * (-len(head) % 8) + rest
+    read = decode_checkpoint_state(old)
+    assert read.releases == ReleasesSnapshot()
+    assert told(LogState(LEADER, read)) == told(state)

@@ -16,12 +16,14 @@ from raylog.storage.slot_events import (
     _TYPES,
     Adopt,
     Delete,
+    HandOver,
     LogStart,
     Release,
     SegmentPut,
     Swap,
     SwapPart,
     SwapRow,
+    TakeOver,
     WalPosition,
     event_from_json,
     event_to_json,
@@ -29,7 +31,7 @@ from raylog.storage.slot_events import (
 
 GOLDEN = Path(__file__).parent / "golden" / "data-object-meta-v1.bin"
 ORDERS, CLICKS = UUID("01234567-89ab-4def-8123-456789abcdef"), UUID(int=2**128 - 1)
-EVERY_EVENT = (
+FIRST_EVENTS = (
     Adopt(partition=TopicPartition(ORDERS, 0), epoch_base=-3, topic_name="orders", configs={"retention.ms": "1"}),
     Release(partition=TopicPartition(CLICKS, 4), end_offset=99),
     Delete(partition=TopicPartition(CLICKS, 4)),
@@ -48,7 +50,19 @@ SWAP_EVENTS = (
         ),
     ),
 )
-"""Came after the golden file."""
+MOVE_EVENTS = (
+    HandOver(partition=TopicPartition(ORDERS, 0), end_offset=5, epoch_base=-3, handover=2**63 - 1, first_slot=12),
+    TakeOver(
+        partition=TopicPartition(ORDERS, 0),
+        epoch_base=2,
+        topic_name="orders",
+        from_leader=4,
+        handover=2**63 - 1,
+        configs={"retention.ms": "1"},
+    ),
+)
+EVERY_EVENT = (*FIRST_EVENTS, *SWAP_EVENTS, *MOVE_EVENTS)
+"""The first of them are those of the golden file."""
 META = SlotMeta(
     index=[
         IndexRow(ORDERS, 0, 100, 149, 64, 1000, 1_700_000_000_000, 50, 4),
@@ -56,7 +70,7 @@ META = SlotMeta(
         IndexRow(CLICKS, 7, 2**62, 2**62 + 1, 1564, 2**40, -1, 2, 2**31 - 1),
     ],
     producers=[ProducerRow(ORDERS, 0, 1000, 3, 2**31 - 1, 5, 100, 106, 1_700_000_000_000)],
-    events=EVERY_EVENT,
+    events=FIRST_EVENTS,
 )
 
 
@@ -153,7 +167,7 @@ def test_what_is_damaged_or_newer_is_refused_with_a_sentence(damage, message):
 
 
 def test_every_event_comes_back_as_it_was():
-    events = [*EVERY_EVENT, *SWAP_EVENTS]
+    events = list(EVERY_EVENT)
     assert {type(event) for event in events} == set(_TYPES.values())
     assert [event_from_json(json.loads(json.dumps(event_to_json(event)))) for event in events] == events
 

@@ -20,7 +20,7 @@ from gateway.registry import served_apis
 from gateway.router import Router
 from gateway.routing import RouteFollower
 from raylog.model import broker_config, topic_config
-from raylog.model.admin import ConfigAlteration, ConfigResult, NewTopic, TopicResult, TopicSelector
+from raylog.model.admin import ConfigAlteration, ConfigResult, Move, MoveResult, NewTopic, TopicResult, TopicSelector
 from raylog.model.clock import SystemClock
 from raylog.model.errors import InvalidError, RetryError
 from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicId
@@ -168,6 +168,18 @@ class Controller:
         if not validate_only:
             self.change(**changes)
         return ConfigResult(resource_type=kind, name=name)
+
+    async def move_partitions(self, moves: Sequence[Move]) -> list[MoveResult]:
+        self._note("move_partitions", list(moves))
+        return [
+            MoveResult(
+                topic=move.topic,
+                partition=move.partition,
+                error_code=self.refuses.get(move.topic, ErrorCode.none),
+                error_message="No." if move.topic in self.refuses else None,
+            )
+            for move in moves
+        ]
 
     async def allocate_producer_ids(self, count: int) -> int:
         self._note("allocate_producer_ids", count)

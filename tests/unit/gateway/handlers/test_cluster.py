@@ -12,7 +12,7 @@ from raylog.model.ids import LeaderId
 from raylog.model.routing import GroupsTopic
 from raylog.protocol.wire import ms
 
-CLUSTER, PARTITIONS, COORDINATOR, PRODUCER_ID, REASSIGNMENTS = 60, 75, 10, 22, 46
+CLUSTER, PARTITIONS, COORDINATOR, PRODUCER_ID = 60, 75, 10, 22
 
 
 @pytest.mark.parametrize("version", range(3))
@@ -182,8 +182,3 @@ async def test_while_the_controller_is_away_a_block_lasts(desk) -> None:
 async def test_transactional_producers_are_refused(desk, transactional_id: str, code: ErrorCode) -> None:
     answer = await producer(desk, transactional_id=transactional_id)
     assert (answer.error_code, answer.producer_id, answer.producer_epoch) == (code, -1, -1)
-
-
-async def test_nothing_is_being_reassigned(desk) -> None:
-    answer = await desk.ask(REASSIGNMENTS, 0, timeout=1000, topics=None)
-    assert (answer.error_code, answer.topics) == (ErrorCode.none, ())

@@ -1,0 +1,106 @@
+"""A move through the controller: wanted, released, adopted; each step durable, and told to whom it concerns."""
+
+from typing import Any
+
+import pytest
+
+from raylog.model.admin import Adopted, LeaderAssignments, Move, NewTopic, Released
+from raylog.model.errors import FencedError
+from raylog.model.ids import LeaderId, LogEpoch, TopicPartition
+
+ONE, TWO, EPOCH = LeaderId(1), LeaderId(2), LogEpoch(1)
+HANDOVER = 4711
+
+
+async def adopt(controller: Any, leader_id: LeaderId, assignments: LeaderAssignments, base: int) -> None:
+    adopted = [Adopted(partition=a.partition, epoch_base=base) for a in assignments.partitions if not a.adopted]
+    await controller.report_adopted(leader_id, EPOCH, adopted)
+
+
+async def led(controller: Any, leader_endpoint: Any, *leaders: int) -> TopicPartition:
+    """A partition of leader 1, adopted, of a topic that leader 2 has the other partition of."""
+    await controller.create_topics([NewTopic(name="t", partitions=2)], timeout_ms=0)
+    for leader_id in leaders:
+        assignments = await controller.register_leader(leader_endpoint(leader_id))
+        await adopt(controller, LeaderId(leader_id), assignments, -1)
+    table = await controller.watch_routes(0)
+    topic = table.topics["t"]
+    number = next(n for n, route in enumerate(topic.partitions) if route.leader_id == ONE)
+    return TopicPartition(topic.topic_id, number)
+
+
+async def order(controller: Any, partition: TopicPartition, to: LeaderId) -> None:
+    [result] = await controller.move_partitions([Move(topic="t", partition=partition.partition, to_leader=to)])
+    assert result.error_code == 0, result
+
+
+def release(partition: TopicPartition, base: int = -1) -> list[Released]:
+    return [Released(partition=partition, epoch_base=base, handover=HANDOVER)]
+
+
+async def test_a_partition_goes_from_its_leader_to_the_next(cluster: Any, leader_endpoint: Any) -> None:
+    controller = await cluster.start(())
+    partition = await led(controller, leader_endpoint, 1, 2)
+    await order(controller, partition, TWO)
+    one = await controller.watch_assignments(ONE, EPOCH, 0)
+    assert one.handing_over == (partition,)
+    assert partition not in [a.partition for a in one.partitions]
+    route = (await controller.watch_routes(0)).topics["t"].partitions[partition.partition]
+    assert (route.leader_id, route.adopted, route.moving_to) == (ONE, True, TWO)
+
+    for _ in range(2):  # reports are repeated
+        await controller.report_released(ONE, EPOCH, release(partition))
+    two = await controller.watch_assignments(TWO, EPOCH, 0)
+    [taken] = [a for a in two.partitions if a.partition == partition]
+    source = taken.taken_from
+    assert source is not None
+    assert (source.leader_id, source.handover, source.leader_epoch, source.epoch_base) == (ONE, HANDOVER, 0, -1)
+    assert (await controller.watch_assignments(ONE, EPOCH, one.version)).handing_over == ()
+    assert partition in controller.led_partitions(), "garbage collection must know of it while no log leads it"
+    table = await controller.watch_routes(0)
+    route = table.topics["t"].partitions[partition.partition]
+    assert (route.leader_id, route.adopted, route.moving_from, table.leader_epoch(route)) == (TWO, False, ONE, -1)
+
+    await adopt(controller, TWO, two, 0)
+    table = await controller.watch_routes(table.version)
+    route = table.topics["t"].partitions[partition.partition]
+    assert (route.leader_id, route.adopted, route.moving_from, table.leader_epoch(route)) == (TWO, True, None, 1)
+    await controller.report_released(ONE, EPOCH, release(partition))
+    await controller.report_adopted(ONE, EPOCH, [Adopted(partition=partition, epoch_base=7)])
+    assert (await controller.watch_routes(0)).topics["t"].partitions[partition.partition] == route
+
+
+async def test_a_leader_keeps_its_partition_until_the_next_one_is_there(cluster: Any, leader_endpoint: Any) -> None:
+    controller = await cluster.start(())
+    partition = await led(controller, leader_endpoint, 1)
+    await order(controller, partition, TWO)
+    one = await controller.watch_assignments(ONE, EPOCH, 0)
+    assert one.handing_over == ()
+    assert partition in [a.partition for a in one.partitions]
+    await controller.register_leader(leader_endpoint(2))
+    assert (await controller.watch_assignments(ONE, EPOCH, one.version)).handing_over == (partition,)
+
+
+async def test_every_step_survives_the_controller(cluster: Any, leader_endpoint: Any) -> None:
+    controller = await cluster.start(())
+    partition = await led(controller, leader_endpoint, 1, 2)
+    await order(controller, partition, TWO)
+    controller = await cluster.restart()
+    one = await controller.register_leader(leader_endpoint(1))
+    assert one.handing_over == (), "this controller has not heard of leader 2 yet"
+    await controller.register_leader(leader_endpoint(2))
+    one = await controller.watch_assignments(ONE, EPOCH, one.version)
+    assert one.handing_over == (partition,)
+    await controller.report_released(ONE, EPOCH, release(partition))
+    controller = await cluster.restart()
+    two = await controller.register_leader(leader_endpoint(2))
+    assert [a.taken_from is not None for a in two.partitions if a.partition == partition] == [True]
+
+
+async def test_a_fenced_leader_releases_nothing(cluster: Any, leader_endpoint: Any) -> None:
+    controller = await cluster.start(())
+    partition = await led(controller, leader_endpoint, 1, 2)
+    await order(controller, partition, TWO)
+    await controller.register_leader(leader_endpoint(1, 2))
+    with pytest.raises(FencedError):
+        await controller.report_released(ONE, EPOCH, release(partition))
