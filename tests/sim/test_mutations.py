@@ -14,6 +14,11 @@ from tests.sim.scenarios import SCENARIOS
 SEEDS = 120
 DIRECTED_SEEDS = 6
 DIRECTED = {"fence_check_before_sync": "live_takeovers", "proof_after_a_long_pause": "sleeping_controller"}
+DIRECTED |= {
+    "garbage_grace_time": "collected_controller",
+    "garbage_is_listed_before_it_is_marked": "sleeping_collector",
+}
+DIRECTED |= {"garbage_is_what_no_row_names": "sleeping_collector"}
 LIKELY = {"epoch_check_at_replay": 29, "fence_check_after_sync": 8, "cuts_of_fenced_epochs": 8, "writer_id_check": 7}
 LIKELY |= {"orphan_rule_of_the_writer": 26, "orphan_rule_of_the_opener": 6, "adoption_settles_with_its_slot": 3}
 LIKELY |= {"duplicates_wait_for_durability": 7}
