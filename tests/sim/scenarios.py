@@ -9,7 +9,8 @@ from tests.sim.garbage import ROLE
 from tests.sim.loop import Process
 from tests.sim.run import Run
 
-_IDS = 10
+_IDS = 400
+"""At once: so many that those of two controllers overlap, whatever blocks gateways have taken between."""
 OUTAGE_S = 120.0
 
 LIVE_TAKEOVERS_SHAPE = Shape(gateways=1, leaders_per_class=1, wal_classes=("file",), is_wal_shared=True)
