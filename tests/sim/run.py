@@ -25,6 +25,8 @@ RECOVERY_S_MAX = 90.0
 """After all trouble is over every partition is written and read again within so long."""
 
 
+_STUCK_S = 20.0
+"""Its last write has just been acknowledged when a partition is read: it answers within so long."""
 _RETENTIONS = 0.35
 _RETENTION = (Retention(bytes=400), Retention(bytes=3_000), Retention(ms=1_500), Retention(ms=6_000))
 """A chance of one of these for every topic that is there from the start; directed trouble is about records that stay."""
@@ -226,6 +228,7 @@ class Run:
             await reader.rest(0.3)
         start = await self._start(reader, part)
         log: list[Found] = []
+        went_on_at_s = self.loop.time()
         while (position := log[-1].offset + 1 if log else start) < end:
             try:
                 error, _, records = (await kafka.fetch(reader, {part: position}))[part]
@@ -240,7 +243,14 @@ class Run:
                     break
                 log.clear()
             log += records
-            if not records:
+            if records:
+                went_on_at_s = self.loop.time()
+            elif self.loop.time() - went_on_at_s > _STUCK_S:
+                self.world.odd(
+                    f"lost writes: {part}@{position} cannot be read ({error.name}), and the log ends at {end}"
+                )
+                break
+            else:
                 await reader.rest(0.1)
         self.history.starts[part] = start
         return log
