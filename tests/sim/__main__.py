@@ -4,7 +4,8 @@ import argparse
 import sys
 import time
 
-from tests.sim.run import Report, simulate
+from tests.sim.pool import run_seed, run_seeds
+from tests.sim.run import Report
 
 _REPORTED = 5
 
@@ -20,7 +21,7 @@ def main() -> int:
     parser.add_argument("--digest", action="store_true", help="print each run's digest instead of its trace")
     options = parser.parse_args()
     if options.seed:
-        return sum(_show(simulate(seed), digest=options.digest) for seed in options.seed)
+        return sum(_show(run_seed(seed), digest=options.digest) for seed in options.seed)
     return _run_all(range(options.first, options.first + options.seeds))
 
 
@@ -33,16 +34,17 @@ def _run_all(seeds: range) -> int:
     began = time.monotonic()
     virtual_s = 0.0
     failed: list[str] = []
-    for number in seeds:
-        report = simulate(str(number))
-        virtual_s += report.seconds
-        if report.anomalies:
-            failed.append(report.seed)
-            print(report.text() if len(failed) == 1 else f"seed {number}: {report.anomalies[0]}", flush=True)
+    ran = 0
+    for outcome in run_seeds(map(str, seeds)):
+        ran += 1
+        virtual_s += outcome.seconds
+        if outcome.anomalies:
+            failed.append(outcome.seed)
+            print(outcome.text if len(failed) == 1 else f"seed {outcome.seed}: {outcome.anomalies[0]}", flush=True)
             if len(failed) == _REPORTED:
                 break
     spent = time.monotonic() - began
-    print(f"{number - seeds.start + 1} seeds, {virtual_s:.0f} s of virtual time in {spent:.0f} s: {len(failed)} failed")
+    print(f"{ran} seeds, {virtual_s:.0f} s of virtual time in {spent:.0f} s: {len(failed)} failed")
     if failed:
         print(f"Again: make sim SEED={failed[0]}")
     return int(bool(failed))

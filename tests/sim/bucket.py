@@ -6,6 +6,7 @@ may be lost, refused or late by the present weather.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -27,6 +28,14 @@ QUICK = LatencyModel(
 )
 
 
+_PAGE_KEYS = 20
+"""A listing's page; between two of them the bucket goes on."""
+
+
+AWAY = FaultModel(slow_down=0.6, timed_out=0.4, timeout_s=1.5)
+"""No request does anything."""
+
+
 class Bucket:
     """The one that all processes share."""
 
@@ -38,10 +47,28 @@ class Bucket:
         self.objects = MemoryStore(self._clock)
         self.ambush: Callable[[Process, str, str], None] | None = None
         """Told of every request that took effect, before its answer leaves: sender, kind, key."""
-        self.set_weather(NO_FAULTS)
+        self._weather = NO_FAULTS
+        self._is_away = False
+        self._change(is_away=False)
 
     def set_weather(self, faults: FaultModel) -> None:
-        """Counts for requests that leave from now on."""
+        """Counts for requests that leave from now on, and while the bucket is not away."""
+        self._weather = faults
+        self._change(is_away=self._is_away)
+
+    def go_away(self, seconds: float) -> None:
+        """For everybody, whatever the weather."""
+        self.trace.event("outage", f"of the bucket for {seconds:.0f} s")
+        self._change(is_away=True)
+        self.loop.later(seconds, self._come_back)
+
+    def _come_back(self) -> None:
+        self.trace.event("outage", "is over")
+        self._change(is_away=False)
+
+    def _change(self, *, is_away: bool) -> None:
+        self._is_away = is_away
+        faults = AWAY if is_away else self._weather
         self.far = FaultyStore(self.objects, clock=self._clock, rng=self._rng, latency=QUICK, faults=faults)
 
     async def content(self) -> list[bytes]:
@@ -83,11 +110,14 @@ class BucketClient:
         return meta
 
     async def list(self, prefix: str, *, start_after: str = "") -> AsyncIterator[ObjectMeta]:
-        async def all_of(far: FaultyStore) -> list[ObjectMeta]:
-            return [meta async for meta in far.list(prefix, start_after=start_after)]
-
-        for meta in await self._ask("list", prefix, all_of):
-            yield meta
+        last = start_after
+        while True:
+            page: list[ObjectMeta] = await self._ask("list", prefix, partial(_page, prefix, last))
+            for meta in page:
+                yield meta
+            if len(page) < _PAGE_KEYS:
+                return
+            last = page[-1].key
 
     async def delete(self, keys: Sequence[str]) -> None:
         await self._ask("delete", " ".join(keys), lambda far: far.delete(keys))
@@ -120,3 +150,7 @@ class BucketClient:
 
         loop.create_task(far_away(), context=loop.world())
         return await answer
+
+
+async def _page(prefix: str, start_after: str, far: FaultyStore) -> list[ObjectMeta]:
+    return [meta async for meta in far.list(prefix, start_after=start_after)][:_PAGE_KEYS]

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from tests.sim.history import UNKNOWN_OFFSET, History
 from tests.sim.kafka import Part
+from tests.sim.retention_check import check_retention
 
 
 def check(history: History) -> list[str]:
@@ -17,13 +18,16 @@ def check(history: History) -> list[str]:
     return [
         *history.oddities,
         *_producer_ids(history),
-        *_deletions(history),
+        *_starts(history),
+        *check_retention(history),
         *_log_shape(history),
         *_lost_and_moved(history),
         *_duplicates_and_strangers(history),
         *_producer_order(history),
         *_polls(history),
+        *_one_value(history),
         *_commits(history),
+        *_consumed(history),
     ]
 
 
@@ -33,16 +37,15 @@ def _producer_ids(history: History) -> Iterator[str]:
             yield f"producer id {producer_id} was given out {count} times"
 
 
-def _deletions(history: History) -> Iterator[str]:
-    """A log starts where an acknowledged deletion put it, or higher, where another was asked to; never elsewhere."""
+def _starts(history: History) -> Iterator[str]:
+    """A log starts no lower than an acknowledged deletion put it; where it may start otherwise ``check_retention`` knows."""
     for part in history.logs:
         start = history.starts.get(part, 0)
-        asked = [deletion for deletion in history.deletions if deletion.part == part]
-        acknowledged = max((deletion.before_offset for deletion in asked if deletion.is_acknowledged), default=0)
+        acknowledged = max(
+            (one.before_offset for one in history.deletions if one.part == part and one.is_acknowledged), default=0
+        )
         if start < acknowledged:
             yield f"deletion undone: {part} starts at {start}, though all below {acknowledged} was deleted"
-        if start not in (0, *(deletion.before_offset for deletion in asked)):
-            yield f"lost writes: {part} starts at {start}, where nobody asked it to"
 
 
 def _log_shape(history: History) -> Iterator[str]:
@@ -62,6 +65,8 @@ def _lost_and_moved(history: History) -> Iterator[str]:
     }
     for batch in history.batches:
         start = history.starts.get(batch.part, 0)
+        if batch.part in history.deleted:
+            continue
         if not batch.is_acknowledged or (start and batch.base_offset < start):
             continue
         for delta, value in enumerate(batch.values):
@@ -119,7 +124,7 @@ def _polls(history: History) -> Iterator[str]:
             elif found.offset > expected:
                 yield f"skipped poll: {poll.session} got {poll.part}@{found.offset} where @{expected} was next"
             expected = found.offset + 1
-            if found.offset < start:
+            if found.offset < start or poll.part in history.deleted:
                 continue
             if found.offset >= start + len(log):
                 yield f"unseen write: {poll.session} saw {found.value} at {poll.part}@{found.offset}, which is not there"
@@ -130,10 +135,29 @@ def _polls(history: History) -> Iterator[str]:
         next_offset[key] = expected
 
 
+def _one_value(history: History) -> Iterator[str]:
+    """Whoever saw an offset, or was told it, saw the same: also where the record is gone by the end."""
+    known: dict[tuple[Part, int], tuple[str, str]] = {}
+    for batch in history.batches:
+        if batch.is_acknowledged and batch.base_offset != UNKNOWN_OFFSET:
+            for delta, value in enumerate(batch.values):
+                known.setdefault((batch.part, batch.base_offset + delta), (value, batch.producer))
+    for poll in history.polls:
+        for found in poll.found:
+            value, who = known.setdefault((poll.part, found.offset), (found.value, poll.session))
+            if value != found.value:
+                yield (
+                    f"two values: {poll.part}@{found.offset} was {value} to {who}, and {found.value} to {poll.session}"
+                )
+
+
 def _commits(history: History) -> Iterator[str]:
-    """Whoever asks after a commit was acknowledged is told that offset or a later one, and one that somebody committed."""
+    """Whoever asks after a commit was acknowledged is told that offset or a later one, and one that somebody committed; and
+    nobody is told less than somebody was before he asked."""
     tried = {(commit.group, commit.part, commit.offset) for commit in history.commits}
     for read in history.committed:
+        if read.part in history.deleted:
+            continue  # its offsets go with its topic
         known = [
             commit.offset
             for commit in history.commits
@@ -141,7 +165,24 @@ def _commits(history: History) -> Iterator[str]:
             and commit.acknowledged_at is not None
             and commit.acknowledged_at < read.asked_at
         ]
+        known += [
+            other.offset
+            for other in history.committed
+            if (other.group, other.part) == (read.group, read.part) and other.answered_at < read.asked_at
+        ]
         if read.offset < max(known, default=-1):
             yield f"committed offset goes back: {read.group} {read.part} from {max(known)} to {read.offset}"
         if read.offset >= 0 and (read.group, read.part, read.offset) not in tried:
             yield f"stranger: {read.group} {read.part} has the committed offset {read.offset}, which nobody committed"
+
+
+def _consumed(history: History) -> Iterator[str]:
+    """What lies below a group's committed offset was polled by one of its members, unless it had been deleted before."""
+    for group, part in dict.fromkeys((read.group, read.part) for read in history.committed):
+        reads = [read.offset for read in history.committed if (read.group, read.part) == (group, part)]
+        polls = [poll for poll in history.polls if (poll.group, poll.part) == (group, part)]
+        polled = {found.offset for poll in polls for found in poll.found}
+        for found in history.logs.get(part, ()):
+            if found.offset < reads[-1] and found.offset not in polled:
+                yield f"unseen by its group: {group} committed {part}@{reads[-1]}, and nobody polled @{found.offset}"
+                break

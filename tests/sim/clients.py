@@ -9,7 +9,7 @@ from kio.schema.errors import ErrorCode
 from raylog.protocol.wire import ms
 from tests.sim import kafka
 from tests.sim.clock import SimClock
-from tests.sim.history import Batch, Deletion, History, Poll
+from tests.sim.history import Batch, Deletion, History, Poll, SeenStart
 from tests.sim.kafka import Client, Gone, Part
 from tests.sim.trace import Trace
 
@@ -33,6 +33,19 @@ class World:
         self.parts = parts
         self.is_over = False
         """Clients finish what they are at, and stop."""
+
+    def left(self, positions: dict[Part, int]) -> dict[Part, int]:
+        """Without the partitions whose topics are deleted."""
+        return {part: offset for part, offset in positions.items() if part not in self.history.deleted}
+
+    async def earliest(self, client: Client, part: Part) -> tuple[ErrorCode, int]:
+        """The log's start, which the checker hears of, too. Raises Gone."""
+        error, offset = await kafka.list_offset(client, part, kafka.EARLIEST)
+        if error is ErrorCode.none:
+            seen = SeenStart(part=part, offset=offset, at_ms=self.clock.wall_ms())
+            self.history.seen_starts.append(seen)
+            self.trace.event("start-seen", f"{client.name} {part} {offset}")
+        return error, offset
 
     def odd(self, text: str) -> None:
         self.trace.event("odd", text)
@@ -62,6 +75,8 @@ class Producer:
             await self._client.rest(self._pause_s)
 
     async def _round(self) -> None:
+        for part in [part for part in self._open if part in self._world.history.deleted]:
+            del self._open[part]
         connection = await self._client.connection()
         if self._is_idempotent and self._producer_id < 0:
             await self._get_id(connection)
@@ -121,11 +136,16 @@ class Producer:
             if self._is_idempotent
             else {}
         )
+        now_ms = self._world.clock.wall_ms()
+        records = kafka.batch_of(batch.values, now_ms, **producer)
+        batch.sent_at_ms, batch.size_bytes = batch.sent_at_ms or now_ms, len(records)
         self._world.trace.event("produce", f"{batch.part} {batch.values[0]} +{len(batch.values)} seq {sequence}")
-        return kafka.send_batch(connection, batch.part, batch.values, self._world.clock.wall_ms(), **producer)
+        return kafka.send_batch(connection, batch.part, records)
 
     def _told(self, part: Part, batch: Batch, error: ErrorCode, base_offset: int) -> None:
         self._world.trace.event("produced", f"{batch.part} {batch.values[0]} {error.name} @{base_offset}")
+        if part in self._world.history.deleted:
+            return
         is_oldest = bool(self._open[part]) and self._open[part][0][0] is batch
         if error is ErrorCode.none or (error is ErrorCode.duplicate_sequence_number and self._is_idempotent):
             batch.is_acknowledged, batch.base_offset = True, base_offset
@@ -171,13 +191,14 @@ class Consumer:
 
     async def _begin_at_earliest(self, part: Part) -> None:
         """Where records were deleted. A leader that is none any more, and does not know it yet, may also say "out of range"."""
-        error, earliest = await kafka.list_offset(self._client, part, kafka.EARLIEST)
+        error, earliest = await self._world.earliest(self._client, part)
         if error is ErrorCode.none and earliest > self._positions[part]:
             self._sessions += 1
             self._positions[part] = earliest
 
     async def _poll(self) -> None:
         max_bytes = self._client.rng.choice((300, 2_000, 1 << 20))
+        self._positions = self._world.left(self._positions)
         found = await kafka.fetch(self._client, self._positions, max_bytes=max_bytes)
         for part, (error, high_watermark, records) in found.items():
             if error is ErrorCode.offset_out_of_range:

@@ -4,6 +4,7 @@ What Ray does in a cluster (start what the controller asks for, start again what
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,21 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from controller.controller import Controller
+from controller.garbage_rounds import collect_in_rounds
 from gateway.gateway import Gateway
 from raylog.leader.leader import Leader
 from raylog.model.errors import FencedError, RetryError
 from raylog.model.ids import LeaderId
-from raylog.model.limits import CompactionLimits, ControllerLimits, LeaderLimits, Limits, LogLimits, StoreLimits
+from raylog.model.limits import (
+    CompactionLimits,
+    ControllerLimits,
+    GarbageLimits,
+    LeaderLimits,
+    Limits,
+    LogLimits,
+    StoreLimits,
+)
+from raylog.model.logs import role_logger
 from raylog.storage.file_wal import FileWal, FileWalLimits
 from raylog.storage.hedge_delay import HedgeDelay
 from raylog.storage.object_wal import ObjectWal
@@ -27,6 +38,7 @@ from tests.sim.bucket import Bucket, BucketClient
 from tests.sim.clock import SimClock
 from tests.sim.control import ControllerClient, ControllerSeat
 from tests.sim.disk import SimDisk
+from tests.sim.garbage import GarbageTasks
 from tests.sim.loop import Process, SimLoop
 from tests.sim.network import SimNetwork
 from tests.sim.trace import Trace
@@ -35,8 +47,8 @@ RUN_DIR = Path("/tmp/raylog-sim")
 """Only its name is used, in addresses: the same in every run, as it is written to the bucket."""
 
 
-def limits(*, checkpoint_slots: int = 12, trim_grace_s: float = 8.0) -> Limits:
-    """Small and quick, so that a short run sees checkpoints, trimming and reads from the bucket."""
+def limits(*, checkpoint_slots: int = 12, trim_grace_s: float = 8.0, garbage_interval_s: float = 3.0) -> Limits:
+    """Small and quick, so that a short run sees checkpoints, trimming, collections and reads from the bucket."""
     return Limits(
         leader=LeaderLimits(checkpoint_slots=checkpoint_slots, register_backoff_s_max=1.0, tail_cache_bytes=16 * 1024),
         store=StoreLimits(attempt_s_max=2.0, patience_s=8.0, backoff_s_max=1.0),
@@ -51,6 +63,7 @@ def limits(*, checkpoint_slots: int = 12, trim_grace_s: float = 8.0) -> Limits:
             checkpoint_slots=checkpoint_slots,
             launch_retry_s=0.5,
         ),
+        garbage=GarbageLimits(grace_s=trim_grace_s, interval_s=garbage_interval_s, delete_keys_max=5),
     )
 
 
@@ -68,6 +81,7 @@ class Shape:
             "group.initial.rebalance.delay.ms": "0",
             "group.min.session.timeout.ms": "100",
             "offsets.topic.num.partitions": "2",
+            "log.retention.check.interval.ms": "700",
         }
     )
     limits: Limits = field(default_factory=limits)
@@ -78,7 +92,11 @@ class Shape:
             gateways=rng.randint(1, 3),
             leaders_per_class=rng.randint(1, 3),
             is_wal_shared=rng.random() < 0.5,
-            limits=limits(checkpoint_slots=rng.choice((1, 3, 12, 40)), trim_grace_s=rng.choice((1.5, 4.0, 20.0))),
+            limits=limits(
+                checkpoint_slots=rng.choice((1, 3, 12, 40)),
+                trim_grace_s=rng.choice((1.5, 4.0, 20.0)),
+                garbage_interval_s=rng.choice((1.0, 3.0)),
+            ),
         )
 
 
@@ -103,6 +121,16 @@ class SimCluster:
         """Roles that ended in what is neither a fence nor a fault of ours."""
         self._wal_classes: dict[LeaderId, str] = {}
         self._started = 0
+        self._garbage = GarbageTasks(
+            start=self._start_task,
+            store=self._store,
+            clock=self._clock,
+            rng=self._rng_of,
+            limits=shape.limits,
+            loop=loop,
+            trace=trace,
+            failures=self.failures,
+        )
 
     async def start(self) -> None:
         self._start_controller()
@@ -209,10 +237,33 @@ class SimCluster:
         try:
             await controller.start()
             process.role = controller
-            await asyncio.shield(controller.closed)
+            await self._collecting(process, controller)
         finally:
             process.role = None
             await controller.close()
+
+    async def _collecting(self, process: Process, controller: Controller) -> None:
+        """Until the controller ends. As its actor does."""
+        rounds = asyncio.ensure_future(
+            collect_in_rounds(
+                self._garbage.collect,
+                controller.led_partitions,
+                clock=self._clock(process),
+                interval_s=self.shape.limits.garbage.interval_s,
+                log=role_logger("controller"),
+            )
+        )
+        try:
+            await asyncio.wait((controller.closed, rounds), return_when=asyncio.FIRST_COMPLETED)
+            await (rounds if rounds.done() else controller.closed)
+        finally:
+            rounds.cancel()
+
+    def _start_task(self, role: str, life: Callable[[Process], Any]) -> Process:
+        """On any node. Whoever ends it need not start it again."""
+        process = self._new_process(role, f"node-{self._rng.randrange(self.shape.gateways)}")
+        self._run(process, life(process))
+        return process
 
     def _start_gateway(self, index: int) -> Process:
         process = self._new_process(f"gateway-{index}", f"node-{index}")

@@ -64,18 +64,19 @@ class ControllerSeat:
             except RaylogError as caught:
                 error = caught
             if is_answered:
-                loop.later(rng.uniform(*_DELAY_S), _settle, answer, result, error)
+                loop.later(rng.uniform(*_DELAY_S), settle, answer, result, error)
 
         process.run(there())
         if not is_answered:
-            loop.later(_LOST_AFTER_S, _settle, answer, None, RetryError("The answer was lost."))
+            loop.later(_LOST_AFTER_S, settle, answer, None, RetryError("The answer was lost."))
         try:
             return await answer
         finally:
             del self._pending[answer]
 
 
-def _settle(answer: "asyncio.Future[Any]", result: Any, error: RaylogError | None) -> None:
+def settle(answer: "asyncio.Future[Any]", result: Any, error: RaylogError | None) -> None:
+    """Unless it has been settled."""
     if answer.done():
         return
     if error is not None:

@@ -19,6 +19,9 @@ class Batch:
     is_idempotent: bool
     is_acknowledged: bool = False
     base_offset: int = UNKNOWN_OFFSET
+    sent_at_ms: int = 0
+    """For the first time, by the clients' clock: its records' timestamps are no earlier."""
+    size_bytes: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,6 +32,8 @@ class Poll:
     part: Part
     position: int
     found: list[Found]
+    group: str = ""
+    """Of the member that polled."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +51,7 @@ class CommittedRead:
     offset: int
     """-1: none."""
     asked_at: float
+    answered_at: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,6 +63,24 @@ class Deletion:
     is_acknowledged: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """What a topic keeps, by its settings: by time or by size, -1 where it does not say."""
+
+    ms: int = -1
+    bytes: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenStart:
+    """The log start offset that somebody was told of."""
+
+    part: Part
+    offset: int
+    at_ms: int
+    """By the clients' clock, when the answer came."""
+
+
 @dataclass(slots=True)
 class History:
     batches: list[Batch] = field(default_factory=list)
@@ -64,6 +88,11 @@ class History:
     commits: list[Commit] = field(default_factory=list)
     committed: list[CommittedRead] = field(default_factory=list)
     deletions: list[Deletion] = field(default_factory=list)
+    retention: dict[str, Retention] = field(default_factory=dict)
+    """By topic; those that are not named keep everything."""
+    seen_starts: list[SeenStart] = field(default_factory=list)
+    deleted: set[Part] = field(default_factory=set)
+    """Partitions whose topics somebody asked to be deleted. Only ever looked up, never gone through."""
     starts: dict[Part, int] = field(default_factory=dict)
     """Each partition's first offset in the end; 0 where nothing is said."""
     logs: dict[Part, list[Found]] = field(default_factory=dict)

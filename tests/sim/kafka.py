@@ -1,7 +1,7 @@
 """A Kafka client in the simulation: real frames over a simulated connection, and the few requests that the clients here make."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from raylog.protocol.wire import decode_response, encode_request, ms, response_c
 
 PRODUCE, FETCH, LIST_OFFSETS, OFFSET_COMMIT, OFFSET_FETCH = 0, 1, 2, 8, 9
 JOIN_GROUP, HEARTBEAT, LEAVE_GROUP, SYNC_GROUP = 11, 12, 13, 14
-CREATE_TOPICS, DELETE_RECORDS, INIT_PRODUCER_ID = 19, 21, 22
+CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS, INIT_PRODUCER_ID = 19, 20, 21, 22
 EARLIEST, LATEST = -2, -1
 VERSIONS = {
     PRODUCE: 11,
@@ -28,6 +28,7 @@ VERSIONS = {
     LEAVE_GROUP: 5,
     SYNC_GROUP: 5,
     CREATE_TOPICS: 7,
+    DELETE_TOPICS: 5,
     DELETE_RECORDS: 2,
     INIT_PRODUCER_ID: 4,
 }
@@ -136,10 +137,11 @@ class Client:
         return await (await self.connection()).ask(api_key, kind, **values)
 
 
-def send_batch(
-    connection: Connection, part: Part, values: Sequence[str], at_ms: int, **producer: int
-) -> "asyncio.Future[Any]":
-    records = encode_batch([Record(value=value.encode(), timestamp_ms=at_ms) for value in values], **producer)
+def batch_of(values: Sequence[str], at_ms: int, **producer: int) -> bytes:
+    return encode_batch([Record(value=value.encode(), timestamp_ms=at_ms) for value in values], **producer)
+
+
+def send_batch(connection: Connection, part: Part, records: bytes) -> "asyncio.Future[Any]":
     data = part_of(PRODUCE, "PartitionProduceData", index=part.index, records=records)
     topic = part_of(PRODUCE, "TopicProduceData", name=part.topic, partition_data=(data,))
     return connection.send(PRODUCE, "Produce", transactional_id=None, acks=-1, timeout=ms(3_000), topic_data=(topic,))
@@ -214,9 +216,8 @@ async def delete_records(client: Client, part: Part, before_offset: int) -> tupl
     return answered.error_code, answered.low_watermark
 
 
-async def create_topic(client: Client, name: str, partitions: int, wal: str) -> ErrorCode:
+async def create_topic(client: Client, name: str, partitions: int, configs: Mapping[str, str]) -> ErrorCode:
     """Raises Gone."""
-    config = part_of(CREATE_TOPICS, "CreatableTopicConfig", name="raylog.wal", value=wal)
     topic = part_of(
         CREATE_TOPICS,
         "CreatableTopic",
@@ -224,8 +225,17 @@ async def create_topic(client: Client, name: str, partitions: int, wal: str) -> 
         num_partitions=partitions,
         replication_factor=1,
         assignments=(),
-        configs=(config,),
+        configs=tuple(
+            part_of(CREATE_TOPICS, "CreatableTopicConfig", name=key, value=value) for key, value in configs.items()
+        ),
     )
     response = await client.ask(CREATE_TOPICS, "CreateTopics", topics=(topic,), timeout=ms(3_000), validate_only=False)
     error: ErrorCode = response.topics[0].error_code
+    return error
+
+
+async def delete_topic(client: Client, name: str) -> ErrorCode:
+    """Raises Gone."""
+    response = await client.ask(DELETE_TOPICS, "DeleteTopics", topic_names=(name,), timeout=ms(3_000))
+    error: ErrorCode = response.responses[0].error_code
     return error

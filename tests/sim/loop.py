@@ -103,8 +103,7 @@ def this_process() -> Process | None:
 @contextmanager
 def forgotten() -> Iterator[None]:
     """What was begun inside and is not finished ends with it as memory does when a machine goes off: unseen and unheard."""
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # for good: of what was there before the run, nothing need be gone through after each
     gc.disable()
     hook = sys.unraisablehook
     sys.unraisablehook = lambda _: None
@@ -116,7 +115,6 @@ def forgotten() -> Iterator[None]:
     finally:
         sys.unraisablehook = hook
         gc.enable()
-        gc.unfreeze()
 
 
 class SimLoop(asyncio.BaseEventLoop):

@@ -96,7 +96,7 @@ class Member:
         )
         if not self._is_fine(answer.error_code, "SyncGroup"):
             return False
-        owned = [Part(*pair) for pair in json.loads(answer.assignment or b"[]")]
+        owned = list(self._world.left({Part(*pair): 0 for pair in json.loads(answer.assignment or b"[]")}))
         self._world.trace.event("joined", f"{self._client.name} generation {self._generation} {len(owned)} partitions")
         self._owned = await self._committed(owned) if owned else {}
         return len(self._owned) == len(owned)
@@ -119,7 +119,7 @@ class Member:
         return f"{self._client.name}.{self._session}"
 
     async def _begin_at_earliest(self, part: Part) -> str:
-        error, earliest = await kafka.list_offset(self._client, part, kafka.EARLIEST)
+        error, earliest = await self._world.earliest(self._client, part)
         if error is ErrorCode.none and earliest > self._owned[part]:
             self._session += 1
             self._owned[part] = earliest
@@ -132,12 +132,15 @@ class Member:
             if rng.random() < 0.02:
                 await self._leave()
                 return
+            self._owned = self._world.left(self._owned)
             if self._owned:
                 for part, (error, _, records) in (await kafka.fetch(self._client, self._owned)).items():
                     if error is ErrorCode.offset_out_of_range:
                         session = await self._begin_at_earliest(part)
                     elif error is ErrorCode.none and records:
-                        poll = Poll(session=session, part=part, position=self._owned[part], found=records)
+                        poll = Poll(
+                            session=session, part=part, position=self._owned[part], found=records, group=self._group
+                        )
                         self._world.history.polls.append(poll)
                         self._owned[part] = records[-1].offset + 1
                 if not await self._commit():
@@ -245,6 +248,8 @@ async def committed_offsets(world: World, client: Client, group: str, parts: lis
                 return None
             found[Part(topic.name, partition.partition_index)] = partition.committed_offset
     for part, offset in found.items():
-        world.history.committed.append(CommittedRead(group=group, part=part, offset=offset, asked_at=asked_at))
+        world.history.committed.append(
+            CommittedRead(group=group, part=part, offset=offset, asked_at=asked_at, answered_at=world.clock.monotonic())
+        )
     world.trace.event("committed", f"{client.name} {list(found.values())}")
     return found

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from raylog.leader import garbage
 from raylog.leader.acks import Acks
 from raylog.leader.append import Appender
 from raylog.leader.assignments import AssignmentFollower
@@ -24,6 +25,7 @@ from raylog.partition.offset_index import SEGMENT, IndexEntry
 from raylog.partition.partition import Partition
 from raylog.storage.fenced_log import FencedLog
 from raylog.storage.file_wal import FileWal
+from raylog.storage.garbage import plan_sweep
 from raylog.storage.log_replay import LogReplay
 from raylog.storage.log_store import LogStore
 from raylog.storage.retrying_store import RetryingStore
@@ -375,4 +377,47 @@ def epoch_above_the_last_leaders() -> Iterator[None]:
         await right(self, low)
 
     with patch.object(AssignmentFollower, "_adopt", adopt):
+        yield
+
+
+@_mutation
+def garbage_grace_time() -> Iterator[None]:
+    """What nothing needs goes at once, however young it is, and whatever the clocks say."""
+
+    def plan(listing: Any, marks: Any, *, now_ms: int, grace_ms: int) -> Any:
+        return plan_sweep(listing, marks, now_ms=now_ms, grace_ms=-2_000)
+
+    with patch.object(garbage, "plan_sweep", plan):
+        yield
+
+
+@_mutation
+def garbage_is_listed_before_it_is_marked() -> Iterator[None]:
+    """What may go is listed last. The slots' numbers, which stand in for the order, are no guard either."""
+
+    async def collect(store: Any, *, led: Any, clock: Any, rng: Any, limits: Any, logger: Any) -> garbage.Collected:
+        logs = [found async for found in store.list("")]
+        marks = await garbage._mark(store, logs, led, clock=clock, rng=rng, limits=limits)
+        marks = {prefix: replace(mark, checkpoint_slot=1 << 62) for prefix, mark in marks.items()}
+        now_ms = clock.wall_ms()
+        listing = [found async for found in store.list("")]
+        grace_ms = int(limits.log.trim_grace_s * 1000)
+        doomed = plan_sweep(listing, marks, now_ms=now_ms, grace_ms=grace_ms)
+        await garbage._sweep(store, doomed, limits.garbage.delete_keys_max)
+        return garbage.Collected(objects=len(listing), deleted=len(doomed))
+
+    with patch("tests.sim.garbage.collect_garbage", collect):
+        yield
+
+
+@_mutation
+def garbage_is_what_no_row_names() -> Iterator[None]:
+    """Whatever lies below an old checkpoint goes, though rows point into it."""
+    right = garbage.mark_leader_log
+
+    async def mark_log(store: Any, leader_id: Any, **values: Any) -> Any:
+        marked = await right(store, leader_id, **values)
+        return replace(marked, mark=replace(marked.mark, references=frozenset()))
+
+    with patch.object(garbage, "mark_leader_log", mark_log):
         yield

@@ -1,5 +1,5 @@
-"""What goes wrong, by a seed: kills, power losses, pauses, zombies, silences, breaks, bad weather at the bucket; and moves of
-partitions from leader to leader, which are no trouble by themselves."""
+"""What goes wrong, by a seed: kills, power losses, pauses, zombies, silences, breaks, bad weather at the bucket, its outages; and
+moves of partitions from leader to leader, which are no trouble by themselves."""
 
 import asyncio
 import contextlib
@@ -11,10 +11,14 @@ from raylog.model.admin import Move
 from raylog.model.errors import RetryError
 from raylog.storage.faulty_store import NO_FAULTS, FaultModel
 from tests.sim.cluster import SimCluster
+from tests.sim.garbage import ROLE
 from tests.sim.loop import Process
 
 ROUGH = FaultModel(slow_down=0.05, timed_out=0.03, answer_lost=0.05, late_put=0.03, timeout_s=1.0, late_s_max=6.0)
-AWAY = FaultModel(slow_down=0.7, timed_out=0.2, answer_lost=0.05, late_put=0.05, timeout_s=0.5, late_s_max=4.0)
+BAD = FaultModel(slow_down=0.7, timed_out=0.2, answer_lost=0.05, late_put=0.05, timeout_s=0.5, late_s_max=4.0)
+SLOW_DOWN = FaultModel(slow_down=0.85)
+_OUTAGES = 0.05
+"""The chance that a run has one."""
 
 
 class Nemesis:
@@ -34,6 +38,8 @@ class Nemesis:
             self._break,
             self._weather,
             self._ambush,
+            self._ambush_collection,
+            self._slow_start,
         ]
         self._kinds: list[Callable[[], None]] = rng.sample(kinds, rng.randint(2, len(kinds)))
         if rng.random() < 0.6:
@@ -44,9 +50,15 @@ class Nemesis:
         cluster, rng = self._cluster, self._rng
         cluster.seat.loss = rng.choice((0.0, 0.02, 0.1))
         until = cluster.loop.time() + seconds
+        outage_s = 0.0
+        if rng.random() < _OUTAGES:
+            outage_s = rng.choice((25.0, 70.0, 180.0))
+            cluster.loop.later(rng.uniform(0, seconds), cluster.bucket.go_away, outage_s)
         while cluster.loop.time() < until:
             await asyncio.sleep(rng.uniform(0.05, 2 * self._pause_s))
             rng.choice(self._kinds)()
+        # The outage ends after the other trouble: most of it is about waiting.
+        await asyncio.sleep(outage_s)
 
     def heal(self) -> None:
         self._cluster.trace.event("heal")
@@ -130,6 +142,30 @@ class Nemesis:
         with contextlib.suppress(RetryError):  # the controller ends meanwhile
             await controller.move_partitions(moves)
 
+    def _ambush_collection(self) -> None:
+        """Stop a garbage collection at one of its requests: between its listing, its marks and its deletions."""
+        cluster, rng = self._cluster, self._rng
+        kind = rng.choice(("list", "get", "delete"))
+
+        def strike(sender: Process, what: str, key: str) -> None:
+            if what == kind and sender.name.startswith(ROLE) and not sender.is_dead and rng.random() < 0.3:
+                cluster.bucket.ambush = None
+                if rng.random() < 0.3:
+                    cluster.kill(sender)
+                else:
+                    cluster.pause(sender, rng.choice((0.5, 3.0, 9.0)))
+
+        cluster.bucket.ambush = strike
+
+    def _slow_start(self) -> None:
+        """A role comes up while the bucket asks everybody to slow down, for less or for more than one's patience."""
+        rng = self._rng
+        self._kill()
+        seconds = rng.choice((1.5, 4.0, 12.0))
+        self._cluster.trace.event("weather", f"slow down for {seconds} s")
+        self._cluster.bucket.set_weather(SLOW_DOWN)
+        self._cluster.loop.later(seconds, self._cluster.bucket.set_weather, NO_FAULTS)
+
     def _usurp(self) -> None:
         cluster, rng = self._cluster, self._rng
         if rng.random() < 0.2:
@@ -159,7 +195,7 @@ class Nemesis:
 
     def _weather(self) -> None:
         rng = self._rng
-        faults, name, seconds = rng.choice(((ROUGH, "rough", 6.0), (ROUGH, "rough", 2.0), (AWAY, "away", 1.5)))
+        faults, name, seconds = rng.choice(((ROUGH, "rough", 6.0), (ROUGH, "rough", 2.0), (BAD, "bad", 1.5)))
         self._cluster.trace.event("weather", f"{name} for {seconds} s")
         self._cluster.bucket.set_weather(faults)
         self._cluster.loop.later(seconds, self._cluster.bucket.set_weather, NO_FAULTS)

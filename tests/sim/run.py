@@ -15,7 +15,7 @@ from tests.sim.checker import check
 from tests.sim.clients import NOT_NOW, Consumer, Deleter, Producer, World
 from tests.sim.clock import SimClock
 from tests.sim.cluster import Shape, SimCluster
-from tests.sim.history import History
+from tests.sim.history import History, Retention
 from tests.sim.kafka import Client, Found, Gone, Part
 from tests.sim.loop import Deadlock, Process, SimLoop, forgotten
 from tests.sim.members import Member, committed_offsets
@@ -24,6 +24,13 @@ from tests.sim.trace import Trace
 
 RECOVERY_S_MAX = 90.0
 """After all trouble is over every partition is written and read again within so long."""
+
+
+_STUCK_S = 20.0
+"""Its last write has just been acknowledged when a partition is read: it answers within so long."""
+_RETENTIONS = 0.35
+_RETENTION = (Retention(bytes=400), Retention(bytes=3_000), Retention(ms=1_500), Retention(ms=6_000))
+"""A chance of one of these for every topic that is there from the start; directed trouble is about records that stay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +72,9 @@ class Run:
         self.topics = {f"{wal}-topic": (wal, rng.randint(1, 2)) for wal in wals}
         parts = [Part(name, index) for name, (_, count) in self.topics.items() for index in range(count)]
         self.history = History()
+        for name in self.topics:
+            if trouble is None and rng.random() < _RETENTIONS:
+                self.history.retention[name] = rng.choice(_RETENTION)
         self.clock = SimClock(self.loop)
         self.world = World(self.clock, self.history, self.trace, parts)
         self.anomalies: list[str] = []
@@ -141,23 +151,45 @@ class Run:
                 await client.rest(0.5)
 
     async def _create_more(self) -> None:
-        """Topics that come in the middle of the trouble."""
+        """Topics that come in the middle of the trouble, and may go in it."""
         client = self.client("founder")
         for number in range(self.rng.choice((0, 1, 3))):
             await client.rest(self.chaos_s / 2)
             name, wal = f"later-{number}", self.rng.choice(self.shape.wal_classes)
             if self.world.is_over:
                 return
+            asked = 1
             while await self._try_create(client, name, 1, wal) is not ErrorCode.none:
+                asked += 1
                 await client.rest(0.5)
             self.world.parts.append(Part(name, 0))
+            # One that was asked for more than once could come again after its deletion: a request that was given up may linger.
+            if asked == 1 and self.rng.random() < 0.6:
+                await client.rest(self.chaos_s / 2)
+                await self._delete_topic(client, Part(name, 0))
 
     async def _try_create(self, client: Client, name: str, count: int, wal: str) -> ErrorCode:
+        kept = self.history.retention.get(name, Retention())
+        configs = {"raylog.wal": wal, "retention.ms": f"{kept.ms}", "retention.bytes": f"{kept.bytes}"}
         try:
-            error = await kafka.create_topic(client, name, count, wal)
+            error = await kafka.create_topic(client, name, count, configs)
         except Gone:
             return ErrorCode.request_timed_out
         return ErrorCode.none if error is ErrorCode.topic_already_exists else error
+
+    async def _delete_topic(self, client: Client, part: Part) -> None:
+        """Clients leave it alone from here on; its answers are nobody's any more."""
+        self.world.parts.remove(part)
+        self.history.deleted.add(part)
+        while True:
+            try:
+                error = await kafka.delete_topic(client, part.topic)
+            except Gone:
+                error = ErrorCode.request_timed_out
+            self.trace.event("topic-deleted", f"{part.topic} {error.name}")
+            if error in (ErrorCode.none, ErrorCode.unknown_topic_or_partition):
+                return
+            await client.rest(0.5)
 
     async def _first_writes(self) -> None:
         """Wait until every partition can be asked for its end."""
@@ -169,7 +201,10 @@ class Run:
     async def _offset(self, client: Client, part: Part, which: int) -> int | None:
         """The log's start or end; None when nobody can say now."""
         try:
-            error, offset = await kafka.list_offset(client, part, which)
+            if which == kafka.EARLIEST:
+                error, offset = await self.world.earliest(client, part)
+            else:
+                error, offset = await kafka.list_offset(client, part, which)
         except Gone:
             client.hang_up()
             return None
@@ -192,24 +227,39 @@ class Run:
     async def _log(self, reader: Client, part: Part) -> list[Found]:
         while (end := await self._offset(reader, part, kafka.LATEST)) is None:
             await reader.rest(0.3)
-        while (start := await self._offset(reader, part, kafka.EARLIEST)) is None:
-            await reader.rest(0.3)
-        self.history.starts[part] = start
+        start = await self._start(reader, part)
         log: list[Found] = []
-        while start + len(log) < end:
-            position = log[-1].offset + 1 if log else start
+        went_on_at_s = self.loop.time()
+        while (position := log[-1].offset + 1 if log else start) < end:
             try:
                 error, _, records = (await kafka.fetch(reader, {part: position}))[part]
             except Gone:
                 reader.hang_up()
                 continue
             if error is ErrorCode.offset_out_of_range:
-                self.world.odd(f"{part}@{position} is out of range, and the log ends at {end}")
-                break
+                # Retention goes on while this reads.
+                start = await self._start(reader, part)
+                if start <= position:
+                    self.world.odd(f"{part}@{position} is out of range, and the log goes from {start} to {end}")
+                    break
+                log.clear()
             log += records
-            if not records:
+            if records:
+                went_on_at_s = self.loop.time()
+            elif self.loop.time() - went_on_at_s > _STUCK_S:
+                self.world.odd(
+                    f"lost writes: {part}@{position} cannot be read ({error.name}), and the log ends at {end}"
+                )
+                break
+            else:
                 await reader.rest(0.1)
+        self.history.starts[part] = start
         return log
+
+    async def _start(self, reader: Client, part: Part) -> int:
+        while (start := await self._offset(reader, part, kafka.EARLIEST)) is None:
+            await reader.rest(0.3)
+        return start
 
     async def _final_commits(self, reader: Client) -> dict[Part, int] | None:
         try:

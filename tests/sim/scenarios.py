@@ -5,13 +5,28 @@ from typing import Any
 
 from tests.sim.cluster import Shape, limits
 from tests.sim.control import ControllerClient
+from tests.sim.garbage import ROLE
 from tests.sim.loop import Process
 from tests.sim.run import Run
 
-_IDS = 10
+_IDS = 400
+"""At once: so many that those of two controllers overlap, whatever blocks gateways have taken between."""
+OUTAGE_S = 120.0
 
 LIVE_TAKEOVERS_SHAPE = Shape(gateways=1, leaders_per_class=1, wal_classes=("file",), is_wal_shared=True)
 SLEEPING_CONTROLLER_SHAPE = Shape(gateways=1, leaders_per_class=1, limits=limits(checkpoint_slots=1, trim_grace_s=1.5))
+COLLECTED_CONTROLLER_SHAPE = Shape(
+    gateways=1,
+    leaders_per_class=1,
+    limits=limits(checkpoint_slots=1, trim_grace_s=30.0, garbage_interval_s=0.2),
+)
+"""The sleep is too short for the sleeper to distrust itself: only the age of garbage keeps its next number taken."""
+OUTAGE_SHAPE = Shape(gateways=1, leaders_per_class=1)
+SLEEPING_COLLECTOR_SHAPE = Shape(
+    gateways=1,
+    wal_classes=("object",),
+    limits=limits(checkpoint_slots=1, trim_grace_s=1.0, garbage_interval_s=1.0),
+)
 
 
 async def live_takeovers(run: Run) -> None:
@@ -42,6 +57,29 @@ async def sleeping_controller(run: Run) -> None:
     await asyncio.sleep(3.0)
 
 
+async def sleeping_collector(run: Run) -> None:
+    """A garbage collection that has read one log stops in the next one for longer than the grace, while leaders write on and
+    checkpoint."""
+    cluster = run.cluster
+
+    def put_to_sleep(sender: Process, what: str, key: str) -> None:
+        if sender.name.startswith(ROLE) and key.startswith("leaders/000002/"):
+            cluster.bucket.ambush = None
+            cluster.pause(sender, 3.5)
+
+    for _ in range(5):
+        cluster.bucket.ambush = put_to_sleep
+        await asyncio.sleep(5.0)
+    cluster.bucket.ambush = None
+
+
+async def outage(run: Run) -> None:
+    """The bucket is away for two minutes."""
+    await asyncio.sleep(2.0)
+    run.cluster.bucket.go_away(OUTAGE_S)
+    await asyncio.sleep(OUTAGE_S + 1.0)
+
+
 async def _ask_for_ids(run: Run) -> None:
     client: Any = ControllerClient(run.cluster.seat)
     first = await client.allocate_producer_ids(_IDS)
@@ -52,4 +90,7 @@ async def _ask_for_ids(run: Run) -> None:
 SCENARIOS = {
     "live_takeovers": (LIVE_TAKEOVERS_SHAPE, live_takeovers),
     "sleeping_controller": (SLEEPING_CONTROLLER_SHAPE, sleeping_controller),
+    "collected_controller": (COLLECTED_CONTROLLER_SHAPE, sleeping_controller),
+    "sleeping_collector": (SLEEPING_COLLECTOR_SHAPE, sleeping_collector),
+    "outage": (OUTAGE_SHAPE, outage),
 }

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.sim.checker import check
-from tests.sim.history import Batch, Commit, CommittedRead, Deletion, History, Poll
+from tests.sim.history import Batch, Commit, CommittedRead, Deletion, History, Poll, Retention, SeenStart
 from tests.sim.kafka import Found, Part
 
 PART = Part("orders", 0)
@@ -17,18 +17,26 @@ def sound() -> History:
     log = [Found(0, "a", 1), Found(1, "b", 1), Found(2, "c", 2)]
     batches = [
         Batch(
-            producer="p", part=PART, values=values, number=i, is_idempotent=True, is_acknowledged=True, base_offset=at
+            producer="p",
+            part=PART,
+            values=values,
+            number=i,
+            is_idempotent=True,
+            is_acknowledged=True,
+            base_offset=at,
+            sent_at_ms=1_000 * i,
+            size_bytes=100,
         )
         for i, (values, at) in enumerate([(("a", "b"), 0), (("c",), 2)])
     ]
     return History(
         batches=batches,
         polls=[
-            Poll(session="s", part=PART, position=0, found=log[:2]),
-            Poll(session="s", part=PART, position=2, found=log[2:]),
+            Poll(session="s", part=PART, position=0, found=log[:2], group="g"),
+            Poll(session="s", part=PART, position=2, found=log[2:], group="g"),
         ],
         commits=[Commit(group="g", part=PART, offset=2, acknowledged_at=5.0)],
-        committed=[CommittedRead(group="g", part=PART, offset=2, asked_at=6.0)],
+        committed=[CommittedRead(group="g", part=PART, offset=2, asked_at=6.0, answered_at=6.5)],
         logs={PART: log},
         producer_ids=[1, 2],
     )
@@ -91,9 +99,40 @@ def _deletion_undone(history: History) -> None:
     history.deletions.append(Deletion(part=PART, before_offset=1, is_acknowledged=True))
 
 
+def _starts_at(history: History, offset: int, at_ms: int = 9_000) -> None:
+    history.starts[PART] = offset
+    history.seen_starts.append(SeenStart(part=PART, offset=offset, at_ms=at_ms))
+    del history.logs[PART][:offset]
+
+
 def _deleted_by_nobody(history: History) -> None:
-    history.starts[PART] = 1
-    del history.logs[PART][0]
+    _starts_at(history, 1)
+
+
+def _deleted_too_young(history: History) -> None:
+    history.retention[PART.topic] = Retention(ms=5_000)
+    _starts_at(history, 2, at_ms=4_000)
+
+
+def _deleted_too_much(history: History) -> None:
+    history.retention[PART.topic] = Retention(bytes=101)
+    _starts_at(history, 2)
+
+
+def _read_another_before_it_went(history: History) -> None:
+    history.polls[0].found[1] = Found(1, "z", 1)
+    history.retention[PART.topic] = Retention(bytes=1)
+    _starts_at(history, 2)
+
+
+def _commit_read_lower_later(history: History) -> None:
+    history.commits.append(Commit(group="g", part=PART, offset=1))
+    history.commits[0].acknowledged_at = None
+    history.committed.append(CommittedRead(group="g", part=PART, offset=1, asked_at=7.0, answered_at=7.5))
+
+
+def _never_polled(history: History) -> None:
+    history.polls[0].group = history.polls[1].group = "another"
 
 
 def _id_twice(history: History) -> None:
@@ -126,6 +165,11 @@ def test_a_sound_history_passes() -> None:
         (_commit_invented, "stranger"),
         (_deletion_undone, "deletion undone"),
         (_deleted_by_nobody, "lost writes"),
+        (_deleted_too_young, "lost writes"),
+        (_deleted_too_much, "lost writes"),
+        (_read_another_before_it_went, "two values"),
+        (_commit_read_lower_later, "committed offset goes back"),
+        (_never_polled, "unseen by its group"),
         (_id_twice, "was given out 2 times"),
     ],
 )
@@ -149,4 +193,20 @@ def test_what_was_deleted_is_not_missed() -> None:
     history.deletions.append(Deletion(part=PART, before_offset=1, is_acknowledged=True))
     history.starts[PART] = 1
     del history.logs[PART][0]
+    assert check(history) == []
+
+
+@pytest.mark.parametrize("kept", [Retention(ms=5_000), Retention(bytes=100)])
+def test_what_retention_may_take_is_not_missed(kept: Retention) -> None:
+    history = sound()
+    history.retention[PART.topic] = kept
+    _starts_at(history, 2)
+    assert check(history) == []
+
+
+def test_a_deleted_topic_owes_nothing() -> None:
+    history = sound()
+    history.deleted.add(PART)
+    history.logs.clear()
+    history.committed[0].offset = -1
     assert check(history) == []
