@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help serve test sim lint format test-package bench bench-kafka bench-limits bench-requests interop setup clean
+.PHONY: help serve test sim lint format test-package bench bench-kafka bench-limits bench-requests interop minio setup clean
 .DEFAULT_GOAL := help
 
 help:            ## Show this list
@@ -54,6 +54,9 @@ test-package: $(READY) ## Build the wheel, install it into an empty environment,
 
 interop: $(READY) ## Clients of Java, Go and Node against a real server; ARGS='--languages java' for fewer
 	$(BIN)/python -m pytest tests/interop $(ARGS)
+
+minio: $(READY)  ## Build MinIO into .cache, a real S3 server for tests (needs Go)
+	$(BIN)/python -m tests.harness.minio
 
 clean:           ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
