@@ -16,6 +16,7 @@ import psutil
 from tests.harness.minio import minio_program
 from tests.harness.serve import free_port
 
+_PROJECT = Path(__file__).parents[2]
 _BUCKET = "raylog"
 _REGION = "us-east-1"
 _LOOKS = 1200
@@ -65,7 +66,11 @@ class S3Server(ABC):
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / f"{type(self).__name__}-{self.port}.log").open("wb") as output:
             self._process = psutil.Popen(
-                self.command(), stdout=output, stderr=output, env={**os.environ, **self.server_environment()}
+                self.command(),
+                stdout=output,
+                stderr=output,
+                cwd=_PROJECT,
+                env={**os.environ, **self.server_environment()},
             )
         try:
             self._wait_until_healthy()
@@ -117,14 +122,14 @@ class S3Server(ABC):
 
 
 class MotoServer(S3Server):
-    """moto's. It keeps all in memory, and looks for a key and writes it in two steps: racing conditional PUTs may both win."""
+    """moto's, one request at a time (tests/harness/moto_server.py). It keeps all in memory."""
 
     access_key = "test"
     secret_key = "test"
     health_path = "/moto-api/data.json"
 
     def command(self) -> Sequence[str]:
-        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        return [sys.executable, "-m", "tests.harness.moto_server", str(self.port)]
 
 
 class MinioServer(S3Server):
