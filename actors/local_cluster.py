@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from actors.embedded_ray import check_processes, end_processes
 from actors.readiness import clients_are_served
 from actors.settings import (
     CONTROLLER_NAME,
@@ -113,6 +114,7 @@ class LocalCluster:
         deadline = self._clock.monotonic() + _READY_TIMEOUT_S
         while self._clock.monotonic() < deadline:
             check()
+            self.check()
             if _is_ready(self.status()) and clients_are_served(listen):
                 return
             _pause(_POLL_S)
@@ -130,16 +132,26 @@ class LocalCluster:
             return {}
         return {} if outcome.error else dict(outcome.value)
 
+    def check(self) -> None:
+        """Raises RetryError, for a person, when the embedded Ray has lost a process that it cannot do without."""
+        check_processes()
+
     def stop(self, step: Step) -> None:
         """Close gateways, then leaders (which flush to the bucket), then the controller, then Ray.
 
-        What had not started yet is ended as it is; an interruption (KeyboardInterrupt) ends all at once.
+        What had not started yet is ended as it is; an interruption (KeyboardInterrupt) ends all at once. When Ray itself has
+        lost a process nobody can be asked any more: all is ended as a power cut would end it.
         """
         import ray
 
         try:
+            self.check()
             if ray.is_initialized():
                 self._close_roles(step)
+        except RetryError:
+            step("ending all processes")
+            listen = HostPort.parse(self.config.listen)
+            end_processes(lambda: _is_free(listen), lambda: _pause(_POLL_S), int(_CLOSE_TIMEOUT_S / _POLL_S))
         finally:
             ray.shutdown()
 
@@ -197,6 +209,14 @@ def check_store(config: ClusterConfig) -> None:
 
 def _cpus() -> int:
     return len(os.sched_getaffinity(0))
+
+
+def _is_free(address: HostPort) -> bool:
+    try:
+        _require_free(address, "")
+    except InvalidError:
+        return False
+    return True
 
 
 def _require_free(address: HostPort, option: str) -> None:

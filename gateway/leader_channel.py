@@ -2,7 +2,8 @@
 
 - A leader has one connection for each lane, so that answers full of records do not stand before small ones.
 - A connection is made when it is first needed; requests wait for it, in order. When it cannot be made or drops, what is under way
-  fails with StaleRouteError, and for a short, growing time every further request does too.
+  fails with StaleRouteError (UnansweredError if the leader may have got it), and for a short, growing time every further request
+  does too.
 - A leader that the routing table shows under a new endpoint gets new connections; the old ones are dropped with what is under
   way, because a fenced leader may never answer.
 - Bytes under way to a leader are counted in its ``budget``; whoever adds to one that is over its limit stops reading its client.
@@ -16,7 +17,7 @@ from gateway.budget import Budget
 from gateway.routing import RouteFollower
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock, Random
-from raylog.model.errors import RetryError, StaleRouteError
+from raylog.model.errors import RetryError, StaleRouteError, UnansweredError
 from raylog.model.ids import LeaderId
 from raylog.model.limits import GatewayLimits
 from raylog.model.logs import RoleLogger, fields
@@ -89,10 +90,11 @@ class LeaderChannel(FrameProtocol):
         """Close, and fail whatever is under way. Idempotent."""
         self.abort()
         under_way, self._under_way = self._under_way, {}
+        error = UnansweredError if self._not_yet_sent is None else StaleRouteError
         for request in under_way.values():
             self.budget.give_back(request.size_bytes)
             if not request.answer.done():
-                request.answer.set_exception(StaleRouteError(reason))
+                request.answer.set_exception(error(reason))
 
     def expire(self, now: float) -> None:
         """Fail what is under way past its deadline; a late answer is dropped.

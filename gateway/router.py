@@ -3,7 +3,8 @@
 Rules of every send:
 
 - Requests to one leader arrive there in the order of the calls, as long as no await lies between them; answers come in any order.
-- StaleRouteError: the leader is gone, or went before it answered; whether it did what was asked is then unknown.
+- StaleRouteError: the leader is gone. As an UnansweredError: it went before it answered, and whether it did what was asked is
+  unknown.
 - RetryError: ``timeout_s`` is over; what was asked may still happen.
 """
 

@@ -7,7 +7,9 @@
 - A request that is sound and has one leader is passed through as it came. Any other is split, and its answers are joined.
 - acks=0 is asked of the leader as acks=1: the answer that the client does not want tells when the bytes are off our hands, and an
   error closes the connection, as in Kafka.
-- A leader that is gone answers nothing: NOT_LEADER_OR_FOLLOWER, for which clients refresh their metadata and try again.
+- A leader that is gone answers nothing: NOT_LEADER_OR_FOLLOWER, for which clients refresh their metadata and try again, if it
+  cannot have got the request; else REQUEST_TIMED_OUT. librdkafka takes the former as "not written" and sends the records once
+  more whatever its ``retries`` says.
 """
 
 import asyncio
@@ -22,7 +24,7 @@ from gateway.context import RequestContext
 from gateway.messages import make, response_types
 from gateway.registry import CloseConnection, handles
 from raylog.model.buffers import Buffer
-from raylog.model.errors import RetryError, StaleRouteError
+from raylog.model.errors import RetryError, StaleRouteError, UnansweredError
 from raylog.model.ids import LeaderId, TopicId
 from raylog.protocol.batch import RecordsError, validate
 from raylog.protocol.wire import NO_THROTTLE, decode_request, decode_response, i32, i64, to_ms
@@ -204,7 +206,8 @@ def _topic_key(version: int, topic: Any) -> Any:
 
 
 def _code_of(error: RetryError | StaleRouteError) -> ErrorCode:
-    return ErrorCode.not_leader_or_follower if isinstance(error, StaleRouteError) else ErrorCode.request_timed_out
+    is_known = isinstance(error, StaleRouteError) and not isinstance(error, UnansweredError)
+    return ErrorCode.not_leader_or_follower if is_known else ErrorCode.request_timed_out
 
 
 def _hold_if_over(context: RequestContext, leader_id: LeaderId) -> None:

@@ -39,9 +39,9 @@ class Interrupts:
         if self._taken.is_set():
             raise InterruptedStartError("Stopped before it served.")
 
-    def wait(self) -> None:
-        """Return when one comes."""
-        self._taken.wait()
+    def wait(self, seconds: float | None = None) -> bool:
+        """Return when one comes, or after so many seconds: whether one has come."""
+        return self._taken.wait(seconds)
 
     def _take(self, number: int, _frame: object) -> None:
         if self._taken.is_set():

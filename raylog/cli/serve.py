@@ -12,6 +12,8 @@ from raylog.model.config import ClusterConfig, load_config_file
 from raylog.model.errors import InvalidError
 
 _LOCAL_SCHEMES = ("", "file")
+_LOOK_EVERY_S = 0.5
+"""How soon the end of Ray's own processes is seen."""
 
 
 def serve(
@@ -115,7 +117,8 @@ def _run(config: ClusterConfig, address: str | None) -> int:
         cluster.start(step, interrupts.check)
         interrupts.install()
         _announce(console, cluster.config)
-        interrupts.wait()
+        while not interrupts.wait(_LOOK_EVERY_S):
+            cluster.check()
     except (InterruptedStartError, SystemExit):
         # SystemExit is Ray's own way to take SIGTERM while it starts.
         exit_code = interrupts.exit_code

@@ -16,6 +16,10 @@ class StaleRouteError(RaylogError):
     """The one asked does not lead this (any more): refresh the route, then ask again."""
 
 
+class UnansweredError(StaleRouteError):
+    """The one asked went away with the request: refresh the route too, but whether it did what was asked nobody knows."""
+
+
 class FencedError(RaylogError):
     """Another writer has taken the log over. The holder acknowledges nothing more and exits."""
 

@@ -3,135 +3,21 @@
 import contextlib
 import os
 import signal
-import threading
-from collections.abc import Callable
-from typing import TypeVar
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.harness.load import Load, create_topic, read_all, until
 
 pytestmark = pytest.mark.timeout(300)
-
-_PARTITIONS = 4
-
-T = TypeVar("T")
-
-
-class Load:
-    """Producers with numbered records, and what was acknowledged: (partition, offset) -> record."""
-
-    def __init__(self, bootstrap: str, topic: str, *, idempotent: bool) -> None:
-        self._topic = topic
-        self._idempotent = idempotent
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "log_level": 0,
-                "enable.idempotence": idempotent,
-                "linger.ms": 2,
-                "message.timeout.ms": 120_000,
-                "request.timeout.ms": 5_000,
-                "retry.backoff.max.ms": 200,
-            }
-        )
-        self.acknowledged: dict[tuple[int, int], bytes] = {}
-        self._sent = 0
-        self._errors: list[str] = []
-        self._stop = threading.Event()
-        self._progress = threading.Condition()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> "Load":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(150)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            with contextlib.suppress(BufferError):  # the queue is full while nobody acknowledges
-                self._producer.produce(self._topic, str(self._sent).encode(), on_delivery=self._delivered)
-                self._sent += 1
-            self._producer.poll(0.0005)
-        self._producer.flush(120)
-
-    def _delivered(self, error: object, message: Message) -> None:
-        with self._progress:
-            if error is not None:
-                self._errors.append(str(error))
-            else:
-                at = (message.partition(), message.offset())
-                assert at not in self.acknowledged, "one offset was acknowledged twice"
-                self.acknowledged[at] = message.value()
-            self._progress.notify_all()
-
-    def acknowledges(self, more: int) -> None:
-        """Waits until so many more records are acknowledged than now."""
-        with self._progress:
-            goal = len(self.acknowledged) + more
-            assert self._progress.wait_for(lambda: len(self.acknowledged) >= goal, timeout=120), (
-                "nothing is acknowledged"
-            )
-
-    def check(self, log: dict[tuple[int, int], bytes]) -> None:
-        """Every acknowledged record is where it was acknowledged; an idempotent producer's are nowhere else."""
-        lost = {at: value for at, value in self.acknowledged.items() if log.get(at) != value}
-        assert lost == {}, f"{len(lost)} of {len(self.acknowledged)} acknowledged records are lost"
-        if self._idempotent:
-            assert self._errors == []
-            assert len(set(log.values())) == len(log) == self._sent
-
-
-def read_all(bootstrap: str, topic: str) -> dict[tuple[int, int], bytes]:
-    """The whole topic, each offset seen once and without a gap."""
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "log_level": 0, "group.id": "check", "enable.auto.commit": False}
-    )
-    try:
-        ends = {}
-        for partition in range(_PARTITIONS):
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=60)
-            assert low == 0
-            ends[partition] = high
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in range(_PARTITIONS)])
-        log: dict[tuple[int, int], bytes] = {}
-        while len(log) < sum(ends.values()):
-            for message in consumer.consume(1000, timeout=30):
-                if message.error():
-                    raise KafkaException(message.error())
-                assert log.setdefault((message.partition(), message.offset()), message.value()) == message.value()
-        assert all((partition, offset) in log for partition, end in ends.items() for offset in range(end))
-        return log
-    finally:
-        consumer.close()
-
-
-def _create(bootstrap: str, topic: str, wal: str) -> None:
-    new = NewTopic(topic, _PARTITIONS, config={"raylog.wal": wal})
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    admin.create_topics([new])[topic].result(60)
 
 
 def _pids(server, title: str) -> list[int]:
     return [process.pid for process in server.processes(title)]
 
 
-def _until(reached: Callable[[], T], what: str) -> T:
-    """What ``reached`` gives once it is true; other processes are watched, so it is asked again and again."""
-    pause = threading.Event()
-    for _ in range(1200):
-        if found := reached():
-            return found
-        pause.wait(0.05)
-    raise AssertionError(f"it never happened: {what}")
-
-
 def _signal(server, title: str, number: signal.Signals) -> list[int]:
     """Sends it to all processes of that role, which may be starting again at the moment."""
-    pids = _until(lambda: _pids(server, title), f"a {title} process")
+    pids = until(lambda: _pids(server, title), f"a {title} process")
     for pid in pids:
         os.kill(pid, number)
     return pids
@@ -140,12 +26,12 @@ def _signal(server, title: str, number: signal.Signals) -> list[int]:
 @pytest.mark.parametrize("wal", ["file", "object"])
 def test_a_killed_role_costs_no_acknowledged_record(start_serve, wal: str) -> None:
     server = start_serve(None, "--gateways", "2")
-    _create(server.bootstrap, "load", wal)
+    create_topic(server.bootstrap, "load", wal)
     with Load(server.bootstrap, "load", idempotent=True) as load:
         load.acknowledges(500)
         for title in ("LeaderActor", "GatewayActor", "ControllerActor", "LeaderActor"):
             killed = _signal(server, title, signal.SIGKILL)
-            _until(lambda killed=killed, title=title: set(_pids(server, title)) - set(killed), "a new process")
+            until(lambda killed=killed, title=title: set(_pids(server, title)) - set(killed), "a new process")
             load.acknowledges(500)
     load.check(read_all(server.bootstrap, "load"))
 
@@ -153,11 +39,11 @@ def test_a_killed_role_costs_no_acknowledged_record(start_serve, wal: str) -> No
 @pytest.mark.parametrize("wal", ["file", "object"])
 def test_a_zombie_leader_acknowledges_nothing_that_others_do_not_have(start_serve, wal: str) -> None:
     server = start_serve()
-    _create(server.bootstrap, "load", wal)
+    create_topic(server.bootstrap, "load", wal)
     with Load(server.bootstrap, "load", idempotent=False) as load:
         load.acknowledges(500)
         stopped = _signal(server, "LeaderActor", signal.SIGSTOP)
-        _until(lambda: len(set(_pids(server, "LeaderActor")) - set(stopped)) >= len(stopped), "successors")
+        until(lambda: len(set(_pids(server, "LeaderActor")) - set(stopped)) >= len(stopped), "successors")
         load.acknowledges(500)
         for pid in stopped:
             with contextlib.suppress(ProcessLookupError):

@@ -147,7 +147,7 @@ async def test_acks_other_than_all_one_and_none_are_refused(world):
     assert leader.requests == []
 
 
-async def test_a_leader_that_goes_away_is_answered_with_a_retriable_error(world):
+async def test_a_leader_that_goes_away_with_a_request_is_answered_as_a_time_out_for_its_records_may_be_there(world):
     leader = await world.leader(1, lambda head, request: None)
     await world.leader(2, log(5))
     await world.topic("t", [1, 2])
@@ -155,11 +155,20 @@ async def test_a_leader_that_goes_away_is_answered_with_a_retriable_error(world)
     client.send(produce({("t", 0): BATCH}), produce({("t", 0): BATCH, ("t", 1): BATCH}))
     await leader.received(2)
     await leader.kill()
-    assert results((await client.receive())[1]) == {("t", 0): (ErrorCode.not_leader_or_follower, -1)}
+    assert results((await client.receive())[1]) == {("t", 0): (ErrorCode.request_timed_out, -1)}
     assert results((await client.receive())[1]) == {
-        ("t", 0): (ErrorCode.not_leader_or_follower, -1),
+        ("t", 0): (ErrorCode.request_timed_out, -1),
         ("t", 1): (ErrorCode.none, 6),
     }
+
+
+async def test_a_leader_that_cannot_have_got_a_request_is_answered_as_no_leader(world):
+    leader = await world.leader(1, lambda head, request: None)
+    await world.topic("t", [1])
+    await leader.kill()
+    client = await world.client()
+    client.send(produce({("t", 0): BATCH}))
+    assert results((await client.receive())[1]) == {("t", 0): (ErrorCode.not_leader_or_follower, -1)}
 
 
 async def test_pipelined_requests_reach_the_leader_in_their_order(world):
