@@ -18,8 +18,13 @@ DIRECTED |= {"garbage_grace_time": "collected_controller", "garbage_is_what_no_r
 DIRECTED |= {"garbage_is_listed_before_it_is_marked": "sleeping_collector"}
 LIKELY = {"epoch_check_at_replay": 17, "cuts_of_fenced_epochs": 51, "in_order_acknowledgement": 1}
 LIKELY |= {"orphan_rule_of_the_writer": 7, "adoption_settles_with_its_slot": 4, "duplicates_wait_for_durability": 0}
-LIKELY |= {"handover_after_the_stop": 4, "floor_of_what_was_handed_over": 5, "releases_are_remembered": 17}
-LIKELY |= {"epoch_above_the_last_leaders": 4, "swap_looks_at_the_rows": 52, "orphan_rule_of_the_opener": 5}
+LIKELY |= {"handover_after_the_stop": 4, "floor_of_what_was_handed_over": 5, "releases_are_remembered": 65}
+LIKELY |= {
+    "epoch_above_the_last_leaders": 4,
+    "swap_looks_at_the_rows": 52,
+    "shown_only_when_durable": 7,
+    "orphan_rule_of_the_opener": 5,
+}
 """Where each was found last: tried first."""
 
 
