@@ -1,0 +1,152 @@
+"""From a leader's ``kill -9`` to the first acknowledged write, as a producer sees it: ``python -m bench.failover``.
+
+A real server with three leaders for each WAL class on a local folder, and a producer that sends a record to every partition each
+20 ms. A kill's time ends when every partition has acknowledged a record that was sent after it. Between two kills everything is
+acknowledged again.
+"""
+
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Self
+
+import psutil
+import typer
+from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from rich.console import Console
+from rich.table import Table
+
+from tests.harness.serve import ServeProcess
+
+_LEADERS = 3
+_PARTITIONS = 6
+_SEND_EVERY_S = 0.02
+_QUIET_S = 3.0
+_PATIENCE_S = 120.0
+_WALS = ("file", "object")
+
+
+class FailoverError(Exception):
+    """The measurement cannot go on; the message says why."""
+
+
+@dataclass(kw_only=True)
+class _Writes:
+    """Sends all the time; tells when each partition last acknowledged a record, by when that record had been sent."""
+
+    bootstrap: str
+    topic: str
+    _seen: threading.Condition = field(default_factory=threading.Condition)
+    _newest_sent_at: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _error: str = ""
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def seconds_until_all_acknowledge(self, since: float) -> float:
+        """A record sent after ``since``, each partition. Raises FailoverError."""
+
+        def is_back() -> bool:
+            return bool(self._error) or all(self._newest_sent_at[one] > since for one in range(_PARTITIONS))
+
+        with self._seen:
+            if not self._seen.wait_for(is_back, _PATIENCE_S) or self._error:
+                raise FailoverError(self._error or f"Nothing was acknowledged for {_PATIENCE_S:.0f} s.")
+        return time.monotonic() - since
+
+    def _run(self) -> None:
+        producer = Producer(
+            {"bootstrap.servers": self.bootstrap, "log_level": 0, "linger.ms": 0, "enable.idempotence": True}
+        )
+        while not self._stopping.is_set():
+            for partition in range(_PARTITIONS):
+                producer.produce(
+                    self.topic, b"x" * 100, partition=partition, on_delivery=self._delivered(time.monotonic())
+                )
+            producer.poll(_SEND_EVERY_S)
+        producer.flush(_PATIENCE_S)
+
+    def _delivered(self, sent_at: float):  # type: ignore[no-untyped-def]
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            with self._seen:
+                if error is not None:
+                    self._error = f"A write failed: {error}"
+                else:
+                    partition = message.partition()
+                    self._newest_sent_at[partition] = max(self._newest_sent_at[partition], sent_at)
+                self._seen.notify_all()
+
+        return delivered
+
+
+def bench(kills: Annotated[int, typer.Option(min=1, help="Of each kind.")] = 10) -> None:
+    """Kill leaders of a real server, one and all of a WAL class at once, and tell how long writes waited."""
+    console = Console()
+    table = Table(title=f"kill -9 to the first acknowledged write of every partition, {kills} kills each")
+    for heading in ("WAL", "killed at once", "fastest", "median", "slowest"):
+        table.add_column(heading, justify="left" if heading == "WAL" else "right")
+    with tempfile.TemporaryDirectory(prefix="raylog-failover-") as name:
+        folder = Path(name)
+        server = ServeProcess(str(folder / "bucket"), folder, ("--leaders", str(_LEADERS), "--gateways", "1"))
+        try:
+            server.start()
+            for wal in _WALS:
+                _create(server.bootstrap, wal)
+                with _Writes(bootstrap=server.bootstrap, topic=wal) as writes:
+                    for count in (1, _LEADERS):
+                        seconds = sorted(_kill(server, folder, wal, count, writes, console) for _ in range(kills))
+                        table.add_row(wal, str(count), *(f"{one:.2f} s" for one in _spread(seconds)))
+        except FailoverError as error:
+            console.print(str(error), markup=False)
+            raise typer.Exit(1) from None
+        finally:
+            server.kill()
+    console.print(table)
+
+
+def _spread(seconds: Sequence[float]) -> tuple[float, float, float]:
+    return seconds[0], seconds[len(seconds) // 2], seconds[-1]
+
+
+def _create(bootstrap: str, wal: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin.create_topics([NewTopic(wal, _PARTITIONS, config={"raylog.wal": wal})])[wal].result(60)
+
+
+def _kill(server: ServeProcess, folder: Path, wal: str, count: int, writes: _Writes, console: Console) -> float:
+    time.sleep(_QUIET_S)
+    writes.seconds_until_all_acknowledge(time.monotonic())
+    leaders = [
+        process for process in server.processes("LeaderActor") if _uses_files(process, folder) == (wal == "file")
+    ]
+    if len(leaders) != _LEADERS:
+        raise FailoverError(f"{len(leaders)} leaders of WAL class '{wal}' run where {_LEADERS} should.")
+    since = time.monotonic()
+    for process in leaders[:count]:
+        process.kill()
+    seconds = writes.seconds_until_all_acknowledge(since)
+    console.print(f"{wal}, {count} killed: {seconds:.2f} s", style="dim")
+    return seconds
+
+
+def _uses_files(process: psutil.Process, folder: Path) -> bool:
+    return any(Path(opened.path).is_relative_to(folder / "bucket-wal") for opened in process.open_files())
+
+
+if __name__ == "__main__":
+    typer.run(bench)
