@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help serve test sim lint format test-package bench bench-kafka bench-limits bench-requests chaos interop minio setup clean
+.PHONY: help serve test sim lint format test-package bench bench-kafka bench-failover bench-limits bench-requests chaos interop minio setup clean
 .DEFAULT_GOAL := help
 
 help:            ## Show this list
@@ -41,6 +41,9 @@ bench: $(READY)  ## Throughput and latency, as a table and in docs/performance.m
 
 bench-kafka: $(READY)  ## The same beside Apache Kafka, interleaved (needs Java and Maven)
 	$(BIN)/python -m bench --kafka $(ARGS)
+
+bench-failover: $(READY)  ## From a leader's kill -9 to the first acknowledged write
+	$(BIN)/python -m bench.failover $(ARGS)
 
 bench-limits: $(READY)  ## What 10,000 partitions and 5,000 idle connections cost
 	$(BIN)/python -m bench.many_partitions $(ARGS)
