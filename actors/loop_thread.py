@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from actors.parent import end_with_parent
 from raylog.model.clock import SystemClock
 from raylog.model.errors import FencedError
 from raylog.model.logs import fields
@@ -56,8 +57,9 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def run_role(self, life: Coroutine[Any, Any, None], log: logging.LoggerAdapter[logging.Logger]) -> None:
-        """Start the coroutine that lasts as long as the role does; when it ends, the process exits."""
+        """Start the coroutine that lasts as long as the role does; when it ends, or the raylet does, the process exits."""
 
+        end_with_parent(log)
         clock = SystemClock()
         began_s = clock.monotonic()
 

@@ -11,7 +11,6 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.parent import end_with_parent
 from raylog.model.clock import Clock, Random, SystemClock, system_random
 from raylog.model.config import ClusterConfig
 from raylog.model.logs import RoleLogger, configure_logs, role_logger
@@ -69,8 +68,6 @@ def set_up_role(config: ClusterConfig, role: str, node_id: str, **context: objec
     from raylog.model.limits import Limits
 
     _forget_gauges_of_the_dead(folder)
-    log = role_logger(role, node=node_id, **context)
-    end_with_parent(log)
     return RoleSetup(
         config=config,
         node_id=node_id,
@@ -78,7 +75,7 @@ def set_up_role(config: ClusterConfig, role: str, node_id: str, **context: objec
         rng=system_random(),
         limits=Limits.from_mapping(config.limits),
         registry=CollectorRegistry(),
-        log=log,
+        log=role_logger(role, node=node_id, **context),
     )
 
 
