@@ -10,6 +10,7 @@ from raylog.leader.checkpoint_format import encode_checkpoint
 from raylog.leader.hosted import HostedPartition, HostedPartitions
 from raylog.leader.log_state import LedSnapshot
 from raylog.leader.releases import Releases
+from raylog.leader.turns import in_turns
 from raylog.model.clock import Clock
 from raylog.model.errors import RetryError
 from raylog.model.ids import LeaderId
@@ -18,7 +19,6 @@ from raylog.model.logs import RoleLogger, fields
 from raylog.partition.offset_index import IndexSnapshot
 from raylog.storage.fenced_log import FencedLog
 
-_TURN_SECONDS = 0.002
 _SLOT_READ_BYTES = 64 * 1024
 """What a replay reads of a slot."""
 
@@ -102,14 +102,10 @@ class Checkpoints:
 
     async def _copy(self) -> list[LedSnapshot]:
         snapshots = []
-        turn_began = self._clock.monotonic()
-        for hosted in list(self._partitions):
+        async for hosted in in_turns(list(self._partitions), self._clock):
             if self._partitions.settling(hosted.partition) is not hosted:
                 continue  # released meanwhile, even if led again: the slots after this checkpoint say so
             snapshots.append(self._snapshot(hosted))
-            if self._clock.monotonic() - turn_began > _TURN_SECONDS:
-                await self._clock.sleep(0)
-                turn_began = self._clock.monotonic()
         return snapshots
 
     def _snapshot(self, hosted: HostedPartition) -> LedSnapshot:

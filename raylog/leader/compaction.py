@@ -17,6 +17,7 @@ from raylog.leader.compactor import CompactionJob, Compactor
 from raylog.leader.flusher import Flusher
 from raylog.leader.hosted import HostedPartitions
 from raylog.leader.metrics import LeaderMetrics
+from raylog.leader.turns import in_turns
 from raylog.leader.write_buffer import WriteBuffer
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import CorruptError, FencedError, RaylogError
@@ -28,8 +29,6 @@ from raylog.partition.offset_index import IndexSnapshot
 from raylog.storage.segment import segment_number
 from raylog.storage.slot_events import SegmentPut, SlotEvent, Swap, SwapPart
 from raylog.storage.slot_format import WRITER_ID_BYTES
-
-_TURN_SECONDS = 0.002
 
 
 class Compaction:
@@ -100,12 +99,8 @@ class Compaction:
     async def _copy(self) -> dict[TopicPartition, IndexSnapshot]:
         """The indexes, with turns of the event loop between them: what changes meanwhile, the swap looks at."""
         indexes = {}
-        turn_began = self._clock.monotonic()
-        for hosted in list(self._partitions):
+        async for hosted in in_turns(list(self._partitions), self._clock):
             indexes[hosted.partition] = hosted.core.index.snapshot()
-            if self._clock.monotonic() - turn_began > _TURN_SECONDS:
-                await self._clock.sleep(0)
-                turn_began = self._clock.monotonic()
         return indexes
 
     async def _do(self, plan: CompactionPlan) -> bool:

@@ -69,20 +69,20 @@ class Handovers:
         began_s = self._clock.monotonic()
         self._stop(leaving)
         await self._flusher.drain()
-        handover, written_s = await self._write(leaving)
+        handover, snapshots, written_s = await self._write(leaving)
         while self._is_late(written_s):
-            handover, written_s = await self._write(leaving)
+            handover, snapshots, written_s = await self._write(leaving)
         events = [
             self._buffer.add_event(
                 HandOver(
-                    partition=hosted.partition,
-                    end_offset=hosted.core.log_end_offset,
-                    epoch_base=hosted.epoch_base,
+                    partition=led.partition,
+                    end_offset=led.state.end_offset,
+                    epoch_base=led.epoch_base,
                     handover=handover.number,
-                    first_slot=first_slot_of(self._leader_id, hosted.core.index.snapshot()),
+                    first_slot=first_slot_of(self._leader_id, led.state.index),
                 )
             )
-            for hosted in leaving
+            for led in snapshots
         ]
         self._flusher.poke()
         await asyncio.gather(*events)
@@ -122,8 +122,8 @@ class Handovers:
             self._partitions.stop_serving(hosted)
             self._on_stopped(hosted)
 
-    async def _write(self, leaving: Sequence[HostedPartition]) -> tuple[Handover, float]:
-        """One handover of these, and when its writing began."""
+    async def _write(self, leaving: Sequence[HostedPartition]) -> tuple[Handover, list[LedSnapshot], float]:
+        """One handover of these, what it says of them, and when its writing began."""
         written_s = self._clock.boottime()
         snapshots = [self._snapshot(hosted) for hosted in leaving]
         state = await asyncio.get_running_loop().run_in_executor(None, encode_checkpoint, snapshots)
@@ -135,7 +135,7 @@ class Handovers:
             state=state,
         )
         await self._put(handover)
-        return handover, written_s
+        return handover, snapshots, written_s
 
     async def _put(self, handover: Handover, *, is_there: bool = False) -> None:
         for pause in backoff(self._rng):

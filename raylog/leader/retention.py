@@ -9,12 +9,12 @@ from collections.abc import Mapping
 
 from raylog.leader.hosted import HostedPartitions
 from raylog.leader.log_start import LogStarts
+from raylog.leader.turns import in_turns
 from raylog.model.broker_config import BROKER_CONFIGS
 from raylog.model.clock import Clock
 from raylog.model.logs import RoleLogger, fields
 
 CHECK_INTERVAL = "log.retention.check.interval.ms"
-_TURN_SECONDS = 0.002
 
 
 class Retention:
@@ -48,14 +48,10 @@ class Retention:
     async def look(self) -> int:
         """Move the log starts that are due; returns how many, once that is durable. Raises FencedError."""
         moves: list[asyncio.Future[None]] = []
-        turn_began = self._clock.monotonic()
-        for hosted in list(self._partitions):
+        async for hosted in in_turns(list(self._partitions), self._clock):
             target = hosted.core.retention_start(self._clock.wall_ms()) if hosted.is_serving else 0
             if target > hosted.core.log_start_offset:
                 moves.append(self._log_starts.begin(hosted, target))
-            if self._clock.monotonic() - turn_began > _TURN_SECONDS:
-                await self._clock.sleep(0)
-                turn_began = self._clock.monotonic()
         await asyncio.gather(*map(asyncio.shield, moves))
         if moves:
             self._logger.info("retention has taken old records", extra=fields(partitions=len(moves)))

@@ -301,7 +301,7 @@ def handover_after_the_stop() -> Iterator[None]:
             return
         await self._flusher.drain()
         with patch.object(Handovers, "_snapshot", _flushed_only):
-            handover, _ = await self._write(leaving)
+            handover, _, _ = await self._write(leaving)
         self._stop(leaving)
         await self._flusher.drain()
         events = [
