@@ -7,18 +7,12 @@ that slot, its meta is the state. The newest one is also the log's proven start:
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from raylog.model.errors import CorruptError, NotFoundError
+from raylog.model.errors import NotFoundError
 from raylog.model.ids import LogEpoch
 from raylog.storage.keys import checkpoint_key, checkpoint_prefix, number_of
 from raylog.storage.object_store import ObjectMeta, ObjectStore, Priority
-from raylog.storage.slot_format import (
-    OVERHEAD_BYTES,
-    SlotKind,
-    decode_footer,
-    encode_slot,
-    meta_from_tail,
-    record_of,
-)
+from raylog.storage.slot_format import SlotKind
+from raylog.storage.state_object import decode_state, encode_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,24 +49,17 @@ async def latest_checkpoint(store: ObjectStore, prefix: str) -> Checkpoint | Non
 
 async def write_checkpoint(store: ObjectStore, prefix: str, checkpoint: Checkpoint) -> None:
     """Write (or write again, with the same meaning) a checkpoint of the log kept under ``prefix``."""
-    record = record_of(
-        kind=SlotKind.CHECKPOINT,
-        slot=checkpoint.slot,
+    body = encode_state(
+        SlotKind.CHECKPOINT,
+        number=checkpoint.slot,
         epoch=checkpoint.epoch,
         writer_id=checkpoint.writer_id,
-        body=(),
-        meta=checkpoint.state,
+        state=checkpoint.state,
     )
-    body = encode_slot(record, (), checkpoint.state)
     await store.put(checkpoint_key(prefix, checkpoint.slot), body, priority=Priority.BACKGROUND)
 
 
 def decode_checkpoint(data: bytes, key: str) -> Checkpoint:
     """The checkpoint that the object ``key`` holds. Raises CorruptError."""
-    if len(data) < OVERHEAD_BYTES:
-        raise CorruptError(f"Checkpoint '{key}' is shorter than its header and footer.")
-    record = decode_footer(data, key)
-    if record.kind is not SlotKind.CHECKPOINT or record.slot != number_of(key) or record.size_bytes != len(data):
-        raise CorruptError(f"Checkpoint '{key}' does not hold what its key and size promise.")
-    state = meta_from_tail(data, record, key)
+    record, state = decode_state(SlotKind.CHECKPOINT, data, key)
     return Checkpoint(slot=record.slot, epoch=record.epoch, writer_id=record.writer_id, state=state)

@@ -7,18 +7,11 @@ because a writer that was fenced meanwhile must not be able to overwrite what it
 
 from dataclasses import dataclass
 
-from raylog.model.errors import CorruptError
 from raylog.model.ids import LeaderId, LogEpoch
-from raylog.storage.keys import handover_key, number_of
+from raylog.storage.keys import handover_key
 from raylog.storage.object_store import ObjectStore, Priority
-from raylog.storage.slot_format import (
-    OVERHEAD_BYTES,
-    SlotKind,
-    decode_footer,
-    encode_slot,
-    meta_from_tail,
-    record_of,
-)
+from raylog.storage.slot_format import SlotKind
+from raylog.storage.state_object import decode_state, encode_state
 
 NUMBER_BITS = 63
 """Of a handover's number, which is drawn."""
@@ -37,15 +30,13 @@ class Handover:
 
 async def write_handover(store: ObjectStore, handover: Handover, *, is_there: bool = False) -> None:
     """Write it, as quickly as a slot; or again, so that it is younger, where it ``is_there``. Raises the store's RetryError."""
-    record = record_of(
-        kind=SlotKind.HANDOVER,
-        slot=handover.number,
+    body = encode_state(
+        SlotKind.HANDOVER,
+        number=handover.number,
         epoch=handover.epoch,
         writer_id=handover.writer_id,
-        body=(),
-        meta=handover.state,
+        state=handover.state,
     )
-    body = encode_slot(record, (), handover.state)
     key = handover_key(handover.leader_id, handover.number)
     if is_there:
         await store.put(key, body, priority=Priority.WAL)
@@ -61,9 +52,5 @@ async def read_handover(store: ObjectStore, leader_id: LeaderId, number: int) ->
 
 def decode_handover(data: bytes, key: str) -> bytes:
     """The state that the object ``key`` holds. Raises CorruptError."""
-    if len(data) < OVERHEAD_BYTES:
-        raise CorruptError(f"Handover '{key}' is shorter than its header and footer.")
-    record = decode_footer(data, key)
-    if record.kind is not SlotKind.HANDOVER or record.slot != number_of(key) or record.size_bytes != len(data):
-        raise CorruptError(f"Handover '{key}' does not hold what its key and size promise.")
-    return meta_from_tail(data, record, key)
+    _, state = decode_state(SlotKind.HANDOVER, data, key)
+    return state
