@@ -25,7 +25,7 @@ from raylog.leader.handovers import Handovers
 from raylog.leader.hosted import HostedPartition, HostedPartitions
 from raylog.leader.housekeeping import Housekeeping
 from raylog.leader.internal_log import LeaderInternalLog
-from raylog.leader.listener import Listener
+from raylog.leader.listener import Listener, socket_path
 from raylog.leader.log_start import LogStarts
 from raylog.leader.metrics import LeaderMetrics
 from raylog.leader.produce_answers import ProduceAnswers
@@ -111,7 +111,7 @@ class Leader:
         parts.flusher.poke()
         context = parts.context
         context.partitions.observe(context.coordinators)
-        unix_path = self._run_dir / f"leader-{self._leader_id}.sock"
+        unix_path = socket_path(self._run_dir, self._leader_id, recovered.log.epoch)
         port = await parts.listener.start(unix_path, self._tcp_host)
         endpoint = LeaderEndpoint(
             leader_id=self._leader_id,

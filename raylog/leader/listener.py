@@ -17,6 +17,7 @@ from kio.static.protocol import Payload
 from raylog.leader.call import Call
 from raylog.leader.registry import LeaderApi
 from raylog.model.errors import FencedError, InvalidError
+from raylog.model.ids import LeaderId, LogEpoch
 from raylog.model.logs import fields
 from raylog.protocol.framing import FrameProtocol
 from raylog.protocol.internal import ERROR_BIT, PLAN_BIT, has_error
@@ -166,9 +167,9 @@ class Listener:
         self._servers: list[asyncio.AbstractServer] = []
 
     async def start(self, unix_path: Path, tcp_host: str) -> int:
-        """Listen; returns the TCP port. A socket file that an earlier process left is replaced."""
+        """Listen; returns the TCP port. Socket files that earlier opens of the leader left are removed."""
         loop = asyncio.get_running_loop()
-        _clear(unix_path)
+        _remove_older(unix_path)
         self._servers.append(await loop.create_unix_server(lambda: LeaderConnection(self), str(unix_path)))
         tcp = await loop.create_server(lambda: LeaderConnection(self), tcp_host, 0)
         self._servers.append(tcp)
@@ -208,6 +209,15 @@ class Listener:
         self._servers.clear()
 
 
-def _clear(unix_path: Path) -> None:
+def socket_path(run_dir: Path, leader_id: LeaderId, log_epoch: LogEpoch) -> Path:
+    """Each open of a leader has its own: one that is fenced may listen later than its successor on the same node, and would take
+    a common path with it when it ends."""
+    return run_dir / f"leader-{leader_id}.{log_epoch}.sock"
+
+
+def _remove_older(unix_path: Path) -> None:
     unix_path.parent.mkdir(parents=True, exist_ok=True)
-    unix_path.unlink(missing_ok=True)
+    leader, epoch, _ = unix_path.name.split(".")
+    for found in unix_path.parent.glob(f"{leader}.*.sock"):
+        if int(found.name.split(".")[1]) <= int(epoch):
+            found.unlink(missing_ok=True)
