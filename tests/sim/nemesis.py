@@ -43,7 +43,7 @@ class Nemesis:
         ]
         self._kinds: list[Callable[[], None]] = rng.sample(kinds, rng.randint(2, len(kinds)))
         if rng.random() < 0.6:
-            self._kinds += [self._move] * rng.randint(1, 4)
+            self._kinds += [self.move] * rng.randint(1, 4)
         self._pause_s = rng.choice((0.3, 1.0, 2.5))
 
     async def run(self, seconds: float) -> None:
@@ -114,7 +114,7 @@ class Nemesis:
 
         cluster.bucket.ambush = strike
 
-    def _move(self) -> None:
+    def move(self) -> None:
         """Partitions go to leaders of their class by lot; some to where they are, by which a move under way is called off."""
         cluster, rng = self._cluster, self._rng
         process = cluster.controller

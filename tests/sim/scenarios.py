@@ -7,6 +7,7 @@ from tests.sim.cluster import Shape, limits
 from tests.sim.control import ControllerClient
 from tests.sim.garbage import ROLE
 from tests.sim.loop import Process
+from tests.sim.nemesis import Nemesis
 from tests.sim.run import Run
 
 _IDS = 400
@@ -22,6 +23,7 @@ COLLECTED_CONTROLLER_SHAPE = Shape(
 )
 """The sleep is too short for the sleeper to distrust itself: only the age of garbage keeps its next number taken."""
 OUTAGE_SHAPE = Shape(gateways=1, leaders_per_class=1)
+INTERRUPTED_RELEASE_SHAPE = Shape(gateways=1, wal_classes=("object",))
 SLEEPING_COLLECTOR_SHAPE = Shape(
     gateways=1,
     wal_classes=("object",),
@@ -73,6 +75,26 @@ async def sleeping_collector(run: Run) -> None:
     cluster.bucket.ambush = None
 
 
+async def interrupted_release(run: Run) -> None:
+    """Leaders end when the slot by which they hand partitions over is in the bucket, and nobody has heard of it."""
+    cluster = run.cluster
+    nemesis = Nemesis(cluster, run.rng)
+    handing: set[str] = set()
+
+    def strike(sender: Process, what: str, key: str) -> None:
+        if "/handover/" in key and what == "put-new":
+            handing.add(sender.name)
+        elif "/log/" in key and what == "put-new" and sender.name in handing:
+            handing.discard(sender.name)
+            cluster.kill(sender)
+
+    for _ in range(5):
+        cluster.bucket.ambush = strike
+        nemesis.move()
+        await asyncio.sleep(2.5)
+    cluster.bucket.ambush = None
+
+
 async def outage(run: Run) -> None:
     """The bucket is away for two minutes."""
     await asyncio.sleep(2.0)
@@ -92,5 +114,6 @@ SCENARIOS = {
     "sleeping_controller": (SLEEPING_CONTROLLER_SHAPE, sleeping_controller),
     "collected_controller": (COLLECTED_CONTROLLER_SHAPE, sleeping_controller),
     "sleeping_collector": (SLEEPING_COLLECTOR_SHAPE, sleeping_collector),
+    "interrupted_release": (INTERRUPTED_RELEASE_SHAPE, interrupted_release),
     "outage": (OUTAGE_SHAPE, outage),
 }

@@ -1,8 +1,8 @@
 """Each guard of the production code is switched off in turn, and the simulation must notice within the default seeds.
 
-Two guards only matter in meetings too rare for random trouble: the order of a WAL's sync and its look at the fence, and the
-proof of recency after a long pause (leader logs keep every slot that holds records, so only the metadata log frees numbers).
-These have directed scenarios.
+Some guards only matter in meetings too rare for random trouble: the order of a WAL's sync and its look at the fence, the proof
+of recency after a long pause (leader logs keep every slot that holds records, so only the metadata log frees numbers), a release
+that nobody heard of, garbage collections that stop half-way. These have directed scenarios.
 """
 
 import pytest
@@ -15,16 +15,12 @@ SEEDS = 120
 DIRECTED_SEEDS = 6
 DIRECTED = {"fence_check_before_sync": "live_takeovers", "proof_after_a_long_pause": "sleeping_controller"}
 DIRECTED |= {"garbage_grace_time": "collected_controller", "garbage_is_what_no_row_names": "sleeping_collector"}
+DIRECTED |= {"releases_are_remembered": "interrupted_release"}
 DIRECTED |= {"garbage_is_listed_before_it_is_marked": "sleeping_collector"}
 LIKELY = {"epoch_check_at_replay": 17, "cuts_of_fenced_epochs": 51, "in_order_acknowledgement": 1}
 LIKELY |= {"orphan_rule_of_the_writer": 7, "adoption_settles_with_its_slot": 4, "duplicates_wait_for_durability": 0}
-LIKELY |= {"handover_after_the_stop": 4, "floor_of_what_was_handed_over": 5, "releases_are_remembered": 65}
-LIKELY |= {
-    "epoch_above_the_last_leaders": 4,
-    "swap_looks_at_the_rows": 52,
-    "shown_only_when_durable": 7,
-    "orphan_rule_of_the_opener": 5,
-}
+LIKELY |= {"handover_after_the_stop": 4, "floor_of_what_was_handed_over": 5, "epoch_above_the_last_leaders": 4}
+LIKELY |= {"swap_looks_at_the_rows": 52, "shown_only_when_durable": 7, "orphan_rule_of_the_opener": 5}
 """Where each was found last: tried first."""
 
 

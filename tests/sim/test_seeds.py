@@ -13,7 +13,7 @@ from tests.sim.run import simulate
 SEEDS = int(os.environ.get("RAYLOG_SIM_SEEDS", "200"))
 _BLOCK = 40
 """Seeds of one test, which has all cores for them."""
-_TROUBLE_SEEDS = 20
+_TROUBLE_SEEDS = 32
 """Enough for each kind of trouble to come several times: a run has some of the kinds only."""
 
 
