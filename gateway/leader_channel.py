@@ -10,6 +10,7 @@
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from enum import Enum
 
@@ -266,7 +267,7 @@ class _BackOff:
 
 
 class _ByEndpoint:
-    """Connects by unix socket to leaders on this node, by TCP to the others."""
+    """Connects by unix socket to leaders on this node, also to later opens than the routes tell of; by TCP to the others."""
 
     def __init__(self, node_id: str) -> None:
         self._node_id = node_id
@@ -274,5 +275,10 @@ class _ByEndpoint:
     async def __call__(self, endpoint: LeaderEndpoint, protocol: Callable[[], FrameProtocol]) -> object:
         loop = asyncio.get_running_loop()
         if endpoint.node_id == self._node_id:
-            return await loop.create_unix_connection(protocol, endpoint.unix_path)
+            for path in (endpoint.unix_path, *endpoint.later_sockets()):
+                with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                    return await loop.create_unix_connection(protocol, path)
+            raise ConnectionRefusedError(
+                f"Leader {endpoint.leader_id} listens at no socket from {endpoint.unix_path} on."
+            )
         return await loop.create_connection(protocol, endpoint.host, endpoint.port)

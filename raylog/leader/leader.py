@@ -25,7 +25,7 @@ from raylog.leader.handovers import Handovers
 from raylog.leader.hosted import HostedPartition, HostedPartitions
 from raylog.leader.housekeeping import Housekeeping
 from raylog.leader.internal_log import LeaderInternalLog
-from raylog.leader.listener import Listener, socket_path
+from raylog.leader.listener import Listener
 from raylog.leader.log_start import LogStarts
 from raylog.leader.metrics import LeaderMetrics
 from raylog.leader.produce_answers import ProduceAnswers
@@ -41,7 +41,7 @@ from raylog.model.errors import FencedError, InvalidError, RaylogError, StaleRou
 from raylog.model.ids import LeaderId
 from raylog.model.limits import Limits
 from raylog.model.logs import fields, role_logger
-from raylog.model.routing import LeaderEndpoint
+from raylog.model.routing import LeaderEndpoint, leader_socket
 from raylog.storage.fenced_log import FencedLog
 from raylog.storage.object_store import ObjectStore
 from raylog.storage.wal import Wal
@@ -111,7 +111,7 @@ class Leader:
         parts.flusher.poke()
         context = parts.context
         context.partitions.observe(context.coordinators)
-        unix_path = socket_path(self._run_dir, self._leader_id, recovered.log.epoch)
+        unix_path = leader_socket(self._run_dir, self._leader_id, recovered.log.epoch)
         port = await parts.listener.start(unix_path, self._tcp_host)
         endpoint = LeaderEndpoint(
             leader_id=self._leader_id,

@@ -17,7 +17,6 @@ from kio.static.protocol import Payload
 from raylog.leader.call import Call
 from raylog.leader.registry import LeaderApi
 from raylog.model.errors import FencedError, InvalidError
-from raylog.model.ids import LeaderId, LogEpoch
 from raylog.model.logs import fields
 from raylog.protocol.framing import FrameProtocol
 from raylog.protocol.internal import ERROR_BIT, PLAN_BIT, has_error
@@ -207,12 +206,6 @@ class Listener:
         for server in self._servers:
             server.close()
         self._servers.clear()
-
-
-def socket_path(run_dir: Path, leader_id: LeaderId, log_epoch: LogEpoch) -> Path:
-    """Each open of a leader has its own: one that is fenced may listen later than its successor on the same node, and would take
-    a common path with it when it ends."""
-    return run_dir / f"leader-{leader_id}.{log_epoch}.sock"
 
 
 def _remove_older(unix_path: Path) -> None:

@@ -4,9 +4,13 @@ Immutable and versioned; a gateway keeps serving from the last one it has while 
 """
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from raylog.model.ids import BrokerId, LeaderEpoch, LeaderId, LogEpoch, TopicId
+
+_LATER_OPENS = 8
+"""Of a leader, while no routes come: the controller is away for that long, and Ray restarts the leader meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +34,21 @@ class LeaderEndpoint:
     node_id: str
     """The node's name: a gateway on the same node uses the unix socket."""
     unix_path: str
+    """Each open has its own (``leader_socket``)."""
     host: str
     port: int
+
+    def later_sockets(self) -> list[str]:
+        """Where the leader listens after its next opens, which nobody may have told of yet."""
+        path = Path(self.unix_path)
+        epochs = range(self.log_epoch + 1, self.log_epoch + 1 + _LATER_OPENS)
+        return [str(leader_socket(path.parent, self.leader_id, LogEpoch(epoch))) for epoch in epochs]
+
+
+def leader_socket(run_dir: Path, leader_id: LeaderId, log_epoch: LogEpoch) -> Path:
+    """The unix socket of a leader's open. Not one for all: an open that is fenced may listen later than its successor on the same
+    node, and would take a common path with it when it ends."""
+    return run_dir / f"leader-{leader_id}.{log_epoch}.sock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,6 +82,16 @@ async def test_what_is_under_way_fails_when_the_leader_drops_and_the_next_reques
     assert end_of(await router.send(LeaderId(1), epoch_request(2))) == 1002
 
 
+async def test_a_later_open_than_the_routes_tell_of_is_found_at_its_socket(world, router):
+    """The controller is away, and the leader was started again."""
+    leader = await world.leader(1, lambda head, request: epoch_answer(request))
+    await world.settled()
+    await leader.kill()
+    leader.endpoint = replace(leader.endpoint, unix_path=leader.endpoint.later_sockets()[1])
+    await leader.start()
+    assert end_of(await router.send(LeaderId(1), epoch_request(2))) == 1002
+
+
 async def test_a_leader_that_takes_no_connections_fails_requests_at_once_for_a_while(world, router):
     leader = await world.leader(1, lambda head, request: epoch_answer(request))
     await world.settled()

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from raylog.leader.listener import Listener, socket_path
+from raylog.leader.listener import Listener
 from raylog.leader.registry import served_apis
 from raylog.model.ids import LeaderId, LogEpoch
+from raylog.model.routing import leader_socket
 
 
 async def test_tcp_and_unix_socket_serve_the_same(cluster: Any, kit: Any) -> None:
@@ -95,7 +96,7 @@ async def test_a_fenced_open_that_listens_last_takes_nothing_from_its_successor(
     await cluster.lead(kit.assignment())
     leader = cluster.leaders[-1]._parts.context
     newer, fenced = Listener(leader, served_apis()), Listener(leader, served_apis())
-    paths = [socket_path(tmp_path, LeaderId(1), LogEpoch(epoch)) for epoch in (3, 4)]
+    paths = [leader_socket(tmp_path, LeaderId(1), LogEpoch(epoch)) for epoch in (3, 4)]
     await newer.start(paths[1], "127.0.0.1")
     await fenced.start(paths[0], "127.0.0.1")
     await fenced.close()
@@ -106,12 +107,12 @@ async def test_a_fenced_open_that_listens_last_takes_nothing_from_its_successor(
 
 async def test_the_socket_files_of_earlier_opens_are_removed(cluster: Any, kit: Any, tmp_path: Path) -> None:
     await cluster.lead(kit.assignment())
-    left = [socket_path(tmp_path, LeaderId(1), LogEpoch(epoch)) for epoch in (2, 9, 10)]
-    other = socket_path(tmp_path, LeaderId(11), LogEpoch(2))
+    left = [leader_socket(tmp_path, LeaderId(1), LogEpoch(epoch)) for epoch in (2, 9, 10)]
+    other = leader_socket(tmp_path, LeaderId(11), LogEpoch(2))
     for path in (*left, other):
         path.touch()
     listener = Listener(cluster.leaders[-1]._parts.context, served_apis())
-    await listener.start(socket_path(tmp_path, LeaderId(1), LogEpoch(10)), "127.0.0.1")
+    await listener.start(leader_socket(tmp_path, LeaderId(1), LogEpoch(10)), "127.0.0.1")
     assert [path.exists() for path in (*left, other)] == [False, False, True, True]
     await listener.close()
 

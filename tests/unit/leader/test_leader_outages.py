@@ -14,6 +14,8 @@ from raylog.storage.wal_disk import PosixDisk
 UNFLUSHED_BYTES = 64 * 1024
 REQUESTS = 200
 """Of 1 KiB: three times what the leader may hold."""
+_PATIENCE_S = 30.0
+"""For what does not happen at all; a full disk is looked at again each second."""
 
 
 def only(response: Any) -> Any:
@@ -23,7 +25,7 @@ def only(response: Any) -> Any:
 
 async def until(is_so: Any, client: Any, kit: Any) -> None:
     """Wait for something inside the leader, a turn of whose loop each request to it is."""
-    async with asyncio.timeout(kit.NO_WAIT_S):
+    async with asyncio.timeout(_PATIENCE_S):
         while not is_so():
             await client.ask(kit.fetch_request({0: 0}))
 
