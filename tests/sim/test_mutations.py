@@ -8,6 +8,7 @@ that nobody heard of, garbage collections that stop half-way. These have directe
 import pytest
 
 from tests.sim.mutations import MUTATIONS
+from tests.sim.pool import run_seeds
 from tests.sim.run import Report, simulate
 from tests.sim.scenarios import SCENARIOS
 
@@ -43,10 +44,8 @@ def test_a_guard_switched_off_is_noticed_by_its_scenario(name: str, scenario: st
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_scenario_finds_nothing_while_all_guards_are_on(scenario: str) -> None:
-    shape, trouble = SCENARIOS[scenario]
-    for seed in range(DIRECTED_SEEDS):
-        report = simulate(f"{scenario}/{seed}", shape=shape, trouble=trouble)
-        assert not report.anomalies, report.text()
+    for outcome in run_seeds(f"{scenario}/{seed}" for seed in range(DIRECTED_SEEDS)):
+        assert not outcome.anomalies, f"again: make sim SEED={outcome.seed}\n{outcome.text}"
 
 
 def _with(name: str, seed: str, **options: object) -> Report:

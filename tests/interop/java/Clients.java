@@ -249,7 +249,7 @@ public class Clients {
             expect(UnsupportedVersionException.class, admin.describeAcls(AclBindingFilter.ANY).values());
             expect(UnsupportedVersionException.class, admin.describeClientQuotas(ClientQuotaFilter.all()).entities());
             expect(UnsupportedVersionException.class, admin.describeMetadataQuorum().quorumInfo());
-            expect(UnsupportedVersionException.class, admin.electLeaders(ElectionType.PREFERRED, null).all());
+            expect(UnsupportedVersionException.class, admin.describeUserScramCredentials().all());
             check(admin.listTopics().names().get().contains("java-refusals"), "the client goes on");
         }
     }
