@@ -30,6 +30,7 @@ from raylog.model.errors import InvalidError, RetryError, StaleRouteError
 from raylog.model.logs import RoleLogger, fields
 from raylog.protocol.framing import SIZE_BYTES, FrameProtocol
 from raylog.protocol.internal import ERROR_BIT
+from raylog.protocol.single_produce import PRODUCE, ProduceRecogniser
 from raylog.protocol.wire import (
     RequestHead,
     decode_request,
@@ -93,6 +94,7 @@ class ClientConnection(FrameProtocol):
         self._services = shared.services
         self._clock = shared.services.clock
         self._limits = limits
+        self._recogniser = ProduceRecogniser(shared.services.produce_shapes)
         self._slots: deque[_Slot] = deque()
         self._slot_bytes = 0
         self._holds = 0
@@ -202,6 +204,10 @@ class ClientConnection(FrameProtocol):
     def frame_received(self, frame: bytes | memoryview) -> None:
         if self._arriving_bytes:
             self._arrived()
+        single = self._recogniser.recognise(frame)
+        if single is not None:
+            self._dispatch(self._services.apis[PRODUCE], single.head, frame, single)
+            return
         head = None
         try:
             head = request_head(frame)
@@ -213,6 +219,8 @@ class ClientConnection(FrameProtocol):
         except InvalidError as error:
             self.refuse("request", str(error), head)
             return
+        if head.api_key == PRODUCE:
+            self._recogniser.learn(frame, head, request)
         self._dispatch(api, head, frame, request)
 
     def resume_writing(self) -> None:

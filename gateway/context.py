@@ -15,6 +15,7 @@ from raylog.model.clock import Clock, Random
 from raylog.model.limits import GatewayLimits
 from raylog.model.logs import RoleLogger
 from raylog.model.routing import BrokerEndpoint, RoutingTable
+from raylog.protocol.single_produce import ProduceShapes
 from raylog.protocol.wire import RequestHead
 from raylog.storage.block_cache import BlockCache
 
@@ -41,6 +42,7 @@ class GatewayServices:
     answers: Budget = field(init=False)
     """Bytes of records read from the bucket for answers being made, and of answers that clients have not taken."""
     metadata_cache: MetadataCache = field(init=False)
+    produce_shapes: ProduceShapes = field(init=False, default_factory=ProduceShapes)
 
     def __post_init__(self) -> None:
         self.answers = Budget(self.limits.fetch_total_bytes_max)

@@ -11,7 +11,7 @@ from raylog.model.buffers import Buffer
 from raylog.model.errors import InvalidError, RaylogError, StaleRouteError
 from raylog.model.ids import TopicPartition
 from raylog.partition.outcomes import Rejected
-from raylog.protocol.batch import headers
+from raylog.protocol.batch import list_headers
 
 
 class LeaderInternalLog:
@@ -39,7 +39,7 @@ class LeaderInternalLog:
 
     def append_internal(self, partition: TopicPartition, batch: Buffer) -> asyncio.Future[int]:
         hosted = self._hosted(partition)
-        outcome = self._appender.append(hosted, batch, list(headers(batch)), from_client=False)
+        outcome = self._appender.append(hosted, batch, list_headers(batch), from_client=False)
         if isinstance(outcome, Rejected):
             raise InvalidError(f"The leader's own batch for '{hosted.topic_name}' was refused: {outcome.message}")
         return self._acks.wait(self._appender.last_lsn, outcome.base_offset)

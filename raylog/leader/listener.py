@@ -20,6 +20,7 @@ from raylog.model.errors import FencedError, InvalidError
 from raylog.model.logs import fields
 from raylog.protocol.framing import FrameProtocol
 from raylog.protocol.internal import ERROR_BIT, PLAN_BIT, has_error
+from raylog.protocol.single_produce import PRODUCE, ProduceRecogniser, ProduceShapes
 from raylog.protocol.wire import RequestHead, api_name, decode_request, encode_response
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class LeaderConnection(FrameProtocol):
         self._leader = listener.leader
         self._apis = listener.apis
         self._metrics = listener.leader.metrics
+        self._recogniser = ProduceRecogniser(listener.produce_shapes)
         self._tasks: set[asyncio.Task[None]] = set()
         self._holds = 0
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -61,6 +63,10 @@ class LeaderConnection(FrameProtocol):
         self._warn("a connection sent a frame that is not acceptable", error)
 
     def frame_received(self, frame: bytes | memoryview) -> None:
+        single = self._recogniser.recognise(frame)
+        if single is not None:
+            self._serve(self._apis[PRODUCE], Call(self._leader, self, single.head, single, len(frame)))
+            return
         try:
             head, request = decode_request(frame)
         except InvalidError as error:
@@ -75,8 +81,12 @@ class LeaderConnection(FrameProtocol):
             )
             self.close()
             return
-        self._metrics.request(head.api_key, len(frame))
-        call = Call(self._leader, self, head, request, len(frame))
+        if head.api_key == PRODUCE:
+            self._recogniser.learn(frame, head, request)
+        self._serve(api, Call(self._leader, self, head, request, len(frame)))
+
+    def _serve(self, api: LeaderApi, call: Call) -> None:
+        self._metrics.request(api.key, call.size_bytes)
         if api.is_async:
             task = asyncio.get_running_loop().create_task(self._run(api, call))
             self._tasks.add(task)
@@ -85,10 +95,10 @@ class LeaderConnection(FrameProtocol):
         try:
             response = api.handler(call)
         except Exception as error:  # noqa: BLE001 (whatever it is ends this connection, and is logged)
-            self._failed(head, error)
+            self._failed(call.head, error)
         else:
             if response is not None:
-                self.answer(head, response)  # type: ignore[arg-type]
+                self.answer(call.head, response)  # type: ignore[arg-type]
 
     def answer(self, head: RequestHead, response: Payload, *, has_plan: bool = False) -> None:
         if self.is_closed or self._leader.is_stopped:
@@ -162,6 +172,7 @@ class Listener:
         self.apis = apis
         self.connections: dict[LeaderConnection, None] = {}
         """A dict for its order: they end in the order in which they came, in every run."""
+        self.produce_shapes = ProduceShapes()
         self.is_closed = False
         self._servers: list[asyncio.AbstractServer] = []
 

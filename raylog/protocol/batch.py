@@ -23,6 +23,7 @@ from raylog.protocol.batch_header import (
     PREFIX_BYTES,
     BatchHeader,
     headers,
+    list_headers,
     read_header,
 )
 from raylog.protocol.compression import ZSTD
@@ -41,6 +42,7 @@ __all__ = [
     "encode_batch",
     "has_valid_crc",
     "headers",
+    "list_headers",
     "patched",
     "read_header",
     "validate",
@@ -92,7 +94,7 @@ def validate(
             f"Message format v{records[MAGIC_POSITION]} is not accepted: send record batches of format v2.",
         )
     try:
-        found = list(headers(records))
+        found = list_headers(records)
     except CorruptError as error:
         raise RecordsError(ErrorCode.corrupt_message, str(error)) from error
     if single_batch and len(found) > 1:

@@ -96,16 +96,22 @@ class BatchHeader(NamedTuple):
 def read_header(records: Buffer, position: int = 0) -> BatchHeader:
     """The batch header at ``position``. Raises CorruptError when there is no whole batch of format v2 there."""
     try:
-        base_offset, length, *rest = HEADER.unpack_from(records, position)
+        fields = HEADER.unpack_from(records, position)
     except struct.error:
         raise CorruptError(f"{len(records) - position} bytes are too few for a record batch.") from None
-    size = length + LENGTH_END
+    size = fields[1] + LENGTH_END
     if size < HEADER_BYTES or position + size > len(records):
         raise CorruptError(f"A record batch of {size} bytes does not fit into {len(records) - position} bytes.")
-    header = BatchHeader(position, size, base_offset, *rest)
+    header = BatchHeader._make((position, size, fields[0], *fields[2:]))
     if header.magic != MAGIC:
         raise CorruptError(f"A record batch has magic {header.magic} in place of 2.")
     return header
+
+
+def list_headers(records: Buffer) -> list[BatchHeader]:
+    """As ``headers``, at once: for the one batch of a Produce request in half the time."""
+    header = read_header(records)
+    return [header] if header.size_bytes == len(records) else list(headers(records))
 
 
 def headers(records: Buffer) -> Iterator[BatchHeader]:

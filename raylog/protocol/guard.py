@@ -103,7 +103,8 @@ def _without_cuts(frame: Buffer, cuts: list[tuple[int, int, bytes]]) -> bytes:
     return b"".join(pieces)
 
 
-def _uvarint(frame: Buffer, position: int) -> tuple[int, int]:
+def read_uvarint(frame: Buffer, position: int) -> tuple[int, int]:
+    """An unsigned variable-length integer, and the position after it. Raises InvalidError or IndexError."""
     value = shift = 0
     while shift < 35:
         byte = frame[position]
@@ -123,7 +124,7 @@ def _compact_bytes(frame: Buffer, position: int, _walk: _Walk) -> int:
     length = frame[position]
     if length < 0x80:
         return position + length if length else position + 1
-    length, position = _uvarint(frame, position)
+    length, position = read_uvarint(frame, position)
     return position + length - 1
 
 
@@ -155,7 +156,7 @@ def _compact_array(element: _Skip, element_bytes: int) -> _Skip:
         if count < 0x80:
             position += 1
         else:
-            count, position = _uvarint(frame, position)
+            count, position = read_uvarint(frame, position)
         if count > 1:
             _take(count - 1, element_bytes, frame, position, walk)
         for _ in range(count - 1):
@@ -190,13 +191,13 @@ def _tags(known: dict[int, _Skip]) -> _Skip:
         if not frame[position]:
             return position + 1
         start = position
-        count, position = _uvarint(frame, position)
+        count, position = read_uvarint(frame, position)
         _take(count, 2, frame, position, walk)
         kept: list[tuple[int, int]] = []
         for _ in range(count):
             field_start = position
-            tag, position = _uvarint(frame, position)
-            size, position = _uvarint(frame, position)
+            tag, position = read_uvarint(frame, position)
+            size, position = read_uvarint(frame, position)
             if tag in known:
                 _walk_tagged(known[tag], tag, frame, position, size, walk)
                 kept.append((field_start, position + size))

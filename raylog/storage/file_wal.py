@@ -175,7 +175,7 @@ class FileWal:
 
     def has_room(self, size_bytes: int) -> bool:
         assert self._segments is not None, "start comes first"
-        if self._segments.live_bytes == 0 and not self._queue:
+        if self._segments.is_empty and not self._queue:
             return True
         return self._queued_bytes + size_bytes <= self._segments.free_bytes
 

@@ -74,6 +74,7 @@ class SegmentPool:
         self._log = log
         self._on_change = on_change
         self._spares: list[SegmentFile] = []
+        self._spare_bytes = 0
         self._live_count = 0
         self._retired: deque[SegmentFile] = deque()
         self._doomed_names: list[str] = []
@@ -91,10 +92,9 @@ class SegmentPool:
         """What spares hold and what may still be made. To ask is also to try a full disk again, once a second."""
         if self._disk_full:
             self._work.set()
-        spare_bytes = sum(spare.size_bytes for spare in self._spares)
         if self._disk_full:
-            return spare_bytes
-        return spare_bytes + max(0, self._capacity_bytes - self._made_bytes)
+            return self._spare_bytes
+        return self._spare_bytes + max(0, self._capacity_bytes - self._made_bytes)
 
     @property
     def spare_coming(self) -> bool:
@@ -108,6 +108,7 @@ class SegmentPool:
             if spare.size_bytes >= size_bytes:
                 self._live_count += 1
                 self._wanted_bytes = self._segment_bytes
+                self._spare_bytes -= spare.size_bytes
                 return self._spares.pop(index)
         self._wanted_bytes = max(self._segment_bytes, size_bytes)
         return None
@@ -159,7 +160,7 @@ class SegmentPool:
             await self._offload(lambda: self._disk.remove([segment.name]))
         else:
             await self._offload(lambda: _wipe(segment))
-            self._spares.append(segment)
+            self._keep(segment)
         self._disk_full = False
         self._on_change()
 
@@ -189,8 +190,12 @@ class SegmentPool:
         self._disk_full = False
         self._made_bytes += spare.size_bytes
         self._wanted_bytes = self._segment_bytes
-        self._spares.append(spare)
+        self._keep(spare)
         self._on_change()
+
+    def _keep(self, spare: SegmentFile) -> None:
+        self._spares.append(spare)
+        self._spare_bytes += spare.size_bytes
 
 
 def epoch_of(name: str) -> LogEpoch | None:

@@ -52,9 +52,9 @@ class SegmentLog:
         return self._active_free_bytes + self._pool.free_bytes
 
     @property
-    def live_bytes(self) -> int:
-        """What begun and not yet trimmed segments take on the disk."""
-        return sum(live.segment.size_bytes for live in self._live)
+    def is_empty(self) -> bool:
+        """No segment is begun and not yet trimmed."""
+        return not self._live
 
     def place(self, entry: WalEntry) -> bool:
         """Give the entry its place in the next commit; False while there is no segment for it."""

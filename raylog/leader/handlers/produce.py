@@ -18,7 +18,8 @@ from raylog.leader.produce_answers import topic_field
 from raylog.leader.registry import handles
 from raylog.model.errors import CorruptError
 from raylog.partition.outcomes import AppendOutcome, Rejected
-from raylog.protocol.batch import headers
+from raylog.protocol.batch import list_headers
+from raylog.protocol.single_produce import SingleProduce
 from raylog.protocol.wire import NO_THROTTLE, timestamp, to_ms
 
 _KEY = 0
@@ -33,25 +34,28 @@ def produce(call: Call) -> None:
 
 def _serve(call: Call) -> None:
     leader, request = call.leader, call.request
+    if type(request) is SingleProduce:
+        shape = request.shape
+        response = _serve_one(call, shape.topic, shape.partition, request.records)
+        leader.acks.answer(leader.appender.last_lsn, call, response, shape.timeout_s, _timed_out)
+        return
     topics = request.topic_data
     if len(topics) == 1 and len(topics[0].partition_data) == 1:
-        response = _serve_one(call, topics[0], topics[0].partition_data[0])
+        part = topics[0].partition_data[0]
+        response = _serve_one(call, _name_of(call, topics[0]), part.index, part.records)
     else:
         response = _serve_all(call)
     if request.acks != 0:
         leader.acks.answer(leader.appender.last_lsn, call, response, to_ms(request.timeout) / 1000, _timed_out)
 
 
-def _serve_one(call: Call, topic: Any, part: Any) -> Payload | bytes:
+def _serve_one(call: Call, name: Any, index: int, records: Any) -> Payload | bytes:
     leader = call.leader
-    name = _name_of(call, topic)
-    hosted, outcome = _append(leader, name, part)
+    hosted, outcome = _append(leader, name, index, records)
     if hosted is not None and not isinstance(outcome, Rejected) and outcome.log_append_time_ms < 0:
-        return leader.produce_answers.taken(
-            call.head, name, part.index, outcome.base_offset, hosted.core.log_start_offset
-        )
+        return leader.produce_answers.taken(call.head, name, index, outcome.base_offset, hosted.core.log_start_offset)
     types = response_types(call.head)
-    return _response(types, [_topic_answer(types, name, [_partition_answer(types, part.index, outcome, hosted)])])
+    return _response(types, [_topic_answer(types, name, [_partition_answer(types, index, outcome, hosted)])])
 
 
 def _serve_all(call: Call) -> Payload:
@@ -61,15 +65,15 @@ def _serve_all(call: Call) -> Payload:
         name = _name_of(call, topic)
         answers = []
         for part in topic.partition_data:
-            hosted, outcome = _append(call.leader, name, part)
+            hosted, outcome = _append(call.leader, name, part.index, part.records)
             answers.append(_partition_answer(types, part.index, outcome, hosted))
         topics.append(_topic_answer(types, name, answers))
     return _response(types, topics)
 
 
-def _append(leader: LeaderContext, name: Any, part: Any) -> tuple[HostedPartition | None, AppendOutcome]:
-    hosted = leader.partitions.find(name, part.index)
-    outcome = _NOT_LED if hosted is None else _append_to(leader, hosted, part.records)
+def _append(leader: LeaderContext, name: Any, index: int, records: Any) -> tuple[HostedPartition | None, AppendOutcome]:
+    hosted = leader.partitions.find(name, index)
+    outcome = _NOT_LED if hosted is None else _append_to(leader, hosted, records)
     if type(outcome) is Rejected:
         leader.metrics.error(_KEY, outcome.error_code.name)
     return hosted, outcome
@@ -79,7 +83,7 @@ def _append_to(leader: LeaderContext, hosted: HostedPartition, records: Any) -> 
     if not records:
         return Rejected(ErrorCode.invalid_record, "There is no record batch.")
     try:
-        found = list(headers(records))
+        found = list_headers(records)
     except CorruptError as error:
         return Rejected(ErrorCode.corrupt_message, str(error))
     return leader.appender.append(hosted, records, found)
@@ -130,12 +134,18 @@ def _timed_out(call: Call) -> Payload:
     """The records are in the log, or on their way, but not durable in the time that the producer gave."""
     types = response_types(call.head)
     outcome = Rejected(ErrorCode.request_timed_out, "The records did not become durable in time.")
-    topics = [
-        _topic_answer(
-            types,
-            _name_of(call, topic),
-            [_partition_answer(types, part.index, outcome, None) for part in topic.partition_data],
-        )
-        for topic in call.request.topic_data
-    ]
-    return _response(types, topics)
+    return _response(
+        types,
+        [
+            _topic_answer(types, name, [_partition_answer(types, index, outcome, None) for index in indexes])
+            for name, indexes in _asked(call)
+        ],
+    )
+
+
+def _asked(call: Call) -> list[tuple[Any, list[int]]]:
+    """The partitions of the request, by topic."""
+    if type(call.request) is SingleProduce:
+        shape = call.request.shape
+        return [(shape.topic, [shape.partition])]
+    return [(_name_of(call, topic), [part.index for part in topic.partition_data]) for topic in call.request.topic_data]
