@@ -15,7 +15,7 @@ import inspect
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from kio.static.protocol import Payload
 
@@ -40,6 +40,8 @@ from raylog.protocol.wire import (
     response_correlation_id,
     with_correlation_id,
 )
+
+_BUFFERS: Final = (bytes, memoryview, bytearray)
 
 
 class ConnectionHost(Protocol):
@@ -242,12 +244,12 @@ class ClientConnection(FrameProtocol):
         except Exception as error:  # noqa: BLE001  (a handler's bug must not reach the event loop: it is logged and closes)
             self._failed(slot, context, error)
             return
-        if inspect.iscoroutine(answer):
+        if isinstance(answer, asyncio.Future):
+            answer.add_done_callback(partial(self._done, slot, context))
+        elif inspect.iscoroutine(answer):
             task = asyncio.get_running_loop().create_task(answer)
             self._tasks.add(task)
             task.add_done_callback(partial(self._task_done, slot, context))
-        elif isinstance(answer, asyncio.Future):
-            answer.add_done_callback(partial(self._done, slot, context))
         else:
             assert not isinstance(answer, Awaitable)
             self._answered(slot, context, answer)
@@ -311,7 +313,7 @@ class ClientConnection(FrameProtocol):
         try:
             if answer is None:
                 slot.buffers = ()
-            elif isinstance(answer, bytes | memoryview | bytearray):
+            elif isinstance(answer, _BUFFERS):
                 slot.buffers = with_correlation_id(answer, correlation_id, request=False)
                 if response_correlation_id(answer) & ERROR_BIT:
                     self._note_errors(slot, decode_response(slot.api.key, slot.head.api_version, answer)[1])

@@ -27,6 +27,7 @@ from raylog.protocol.framing import FrameProtocol
 from raylog.protocol.internal import CORRELATION_ID_MASK
 from raylog.protocol.wire import response_correlation_id, with_correlation_id
 
+_NEVER = float("inf")
 _BACK_OFF_S_MIN = 0.05
 _BACK_OFF_S_MAX = 1.0
 _SWEEP_S = 0.5
@@ -73,19 +74,12 @@ class LeaderChannel(FrameProtocol):
     def send(self, encode: Callable[[int], list[Buffer]], *, timeout_s: float | None = None) -> asyncio.Future[Buffer]:
         """Send what ``encode`` makes for a correlation id; the future gives the answer's frame."""
         correlation_id = self._next_correlation_id()
-        buffers = encode(correlation_id)
-        answer = self._expect(correlation_id, sum(map(len, buffers)), timeout_s)
-        if self._not_yet_sent is None:
-            self.write(buffers)
-        else:
-            self._not_yet_sent.extend(buffers)
-        return answer
+        return self._send_buffers(correlation_id, encode(correlation_id), timeout_s)
 
     def send_frame(self, frame: Buffer, *, timeout_s: float | None = None) -> asyncio.Future[Buffer]:
         """Pass a received request on under a correlation id of this channel, by reference."""
-        return self.send(
-            lambda correlation_id: with_correlation_id(frame, correlation_id, request=True), timeout_s=timeout_s
-        )
+        correlation_id = self._next_correlation_id()
+        return self._send_buffers(correlation_id, with_correlation_id(frame, correlation_id, request=True), timeout_s)
 
     def fail(self, reason: str) -> None:
         """Close, and fail whatever is under way. Idempotent."""
@@ -104,7 +98,7 @@ class LeaderChannel(FrameProtocol):
         """
         for request in self._under_way.values():
             if request.deadline < now:
-                request.deadline = float("inf")
+                request.deadline = _NEVER
                 if not request.answer.done():
                     request.answer.set_exception(RetryError("The leader did not answer in time."))
 
@@ -127,11 +121,18 @@ class LeaderChannel(FrameProtocol):
     def connection_closed(self, error: Exception | None) -> None:
         self.fail(f"Leader {self.endpoint.leader_id} closed the connection.")
 
-    def _expect(self, correlation_id: int, size_bytes: int, timeout_s: float | None) -> asyncio.Future[Buffer]:
-        deadline = float("inf") if timeout_s is None else self._clock.monotonic() + timeout_s
+    def _send_buffers(
+        self, correlation_id: int, buffers: list[Buffer], timeout_s: float | None
+    ) -> asyncio.Future[Buffer]:
+        deadline = _NEVER if timeout_s is None else self._clock.monotonic() + timeout_s
+        size_bytes = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
         answer: asyncio.Future[Buffer] = self._loop.create_future()
         self._under_way[correlation_id] = _UnderWay(answer, size_bytes, deadline)
         self.budget.take(size_bytes)
+        if self._not_yet_sent is None:
+            self.write(buffers)
+        else:
+            self._not_yet_sent.extend(buffers)
         return answer
 
     def _next_correlation_id(self) -> int:

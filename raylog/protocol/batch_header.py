@@ -33,6 +33,8 @@ CONTROL: Final = 0x20
 DELETE_HORIZON: Final = 0x40
 
 _SEQUENCE_MASK = 0x7FFF_FFFF
+_new = tuple.__new__
+"""A named tuple's own way round, at a third of the time."""
 
 
 class BatchHeader(NamedTuple):
@@ -102,7 +104,7 @@ def read_header(records: Buffer, position: int = 0) -> BatchHeader:
     size = fields[1] + LENGTH_END
     if size < HEADER_BYTES or position + size > len(records):
         raise CorruptError(f"A record batch of {size} bytes does not fit into {len(records) - position} bytes.")
-    header = BatchHeader._make((position, size, fields[0], *fields[2:]))
+    header: BatchHeader = _new(BatchHeader, (position, size, fields[0], *fields[2:]))
     if header.magic != MAGIC:
         raise CorruptError(f"A record batch has magic {header.magic} in place of 2.")
     return header

@@ -111,11 +111,15 @@ class FrameProtocol(asyncio.BufferedProtocol):
         """
         if self._transport is None or self._is_closed:
             return
-        if not self._unsent:
+        unsent = self._unsent
+        if not unsent:
             asyncio.get_running_loop().call_soon(self._send)
-        self._unsent.extend(buffers)
-        self._unsent_bytes += sum(map(len, buffers))
-        if self._unsent_bytes >= _SEND_BYTES:
+        size_bytes = self._unsent_bytes
+        for buffer in buffers:
+            unsent.append(buffer)
+            size_bytes += len(buffer)
+        self._unsent_bytes = size_bytes
+        if size_bytes >= _SEND_BYTES:
             self._send()
 
     async def drained(self) -> None:

@@ -28,6 +28,7 @@ _AFTER_CORRELATION_ID: Final = 8
 _NO_TAGS: Final = bytes(3)
 """Behind the batch of a flexible version: the tagged fields of partition, topic and request."""
 _I32 = struct.Struct(">i")
+_new = tuple.__new__
 _SHAPES_MAX: Final = 20_000
 _LENGTHS_MAX: Final = 4
 """Of shapes that one connection is looked through for: topics with names of as many lengths."""
@@ -98,9 +99,9 @@ class ProduceRecogniser:
         place = _batch_place(frame, length, shape.is_flexible)
         if place is None:
             return None
-        (correlation_id,) = _I32.unpack_from(frame, _KEY_AND_VERSION)
-        head = RequestHead(PRODUCE, shape.api_version, correlation_id, shape.client_id, shape.body_start)
-        return SingleProduce(shape, head, memoryview(frame)[place[0] : place[1]])
+        correlation_id = _I32.unpack_from(frame, _KEY_AND_VERSION)[0]
+        head = _new(RequestHead, (PRODUCE, shape.api_version, correlation_id, shape.client_id, shape.body_start))
+        return SingleProduce(shape, head, memoryview(frame)[place])
 
     def learn(self, frame: Buffer, head: RequestHead, request: Any) -> None:
         """Remember a request that the codec has read, if others like it can be recognised."""
@@ -112,7 +113,8 @@ class ProduceRecogniser:
         batch_bytes = len(part.records)
         size_bytes = _uvarint_bytes(batch_bytes + 1) if is_flexible else _I32.size
         length = len(frame) - (len(_NO_TAGS) if is_flexible else 0) - batch_bytes - size_bytes
-        if _batch_place(frame, length, is_flexible) != (length + size_bytes, length + size_bytes + batch_bytes):
+        start = length + size_bytes
+        if _batch_place(frame, length, is_flexible) != slice(start, start + batch_bytes):
             return  # there are tagged fields behind the batch
         has_topic_id = head.api_version >= _FIRST_VERSION_WITH_TOPIC_IDS
         shape = ProduceShape(
@@ -137,19 +139,23 @@ def _is_single(request: Any) -> bool:
     return len(parts) == 1 and bool(parts[0].records)
 
 
-def _batch_place(frame: bytes, position: int, is_flexible: bool) -> tuple[int, int] | None:
-    """Where the batch begins and ends whose size stands at ``position``; None if it is not the frame's last field."""
+def _batch_place(frame: bytes, position: int, is_flexible: bool) -> slice | None:
+    """Where the batch lies whose size stands at ``position``; None if it is not the frame's last field."""
     try:
         if not is_flexible:
             start = position + _I32.size
             end = start + _I32.unpack_from(frame, position)[0]
-            return (start, end) if start < end == len(frame) else None
+            return slice(start, end) if start < end == len(frame) else None
         size = frame[position]
         start = position + 1
         if size >= 0x80:
-            size, start = read_uvarint(frame, position)
+            following = frame[start]
+            start += 1
+            size = size - 0x80 | following << 7
+            if following >= 0x80:
+                size, start = read_uvarint(frame, position)
         end = start + size - 1
-        return (start, end) if start < end and frame[end:] == _NO_TAGS else None
+        return slice(start, end) if start < end and frame[end:] == _NO_TAGS else None
     except (IndexError, struct.error, InvalidError):
         return None
 

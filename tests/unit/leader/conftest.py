@@ -33,7 +33,7 @@ from raylog.storage.read_plan import decode_read_plan
 from raylog.storage.wal import Wal
 from raylog.storage.wal_class import open_wal, parse_wal_class
 
-NO_WAIT_S = 5.0
+NO_WAIT_S = 60.0
 """Longer than anything here takes when it works."""
 
 
