@@ -94,6 +94,7 @@ class LocalCluster:
             ray.init(address=self._address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
             return
         ray.init(
+            address="local",  # else Ray looks for one that runs on this machine, whoever's it is, and would be part of that
             num_cpus=_cpus(),
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,

@@ -34,6 +34,11 @@ def test_ctrl_c_stops_cleanly_and_a_start_has_everything_back(start_serve) -> No
     assert _produce(server.bootstrap, "kept", b"two") == (0, 1)
 
 
+def test_another_ray_on_the_machine_is_left_alone(start_serve) -> None:
+    server = start_serve(env={"RAY_ADDRESS": "127.0.0.1:1"})
+    assert _produce(server.bootstrap, "alone", b"one") == (0, 0)
+
+
 def test_killing_only_the_command_ends_every_process_that_it_started(start_serve) -> None:
     server = start_serve()
     family = server.processes()
