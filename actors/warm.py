@@ -11,7 +11,9 @@ from typing import Any
 
 import ray
 
+from actors.parent import end_with_parent
 from actors.spares import SPARE_TITLE
+from raylog.model.logs import role_logger
 
 _OF_RAY = ("ray._common.pydantic_compat", "ray._private.arrow_serialization")
 """Ray imports these when an actor's arguments arrive; where a version of Ray has them elsewhere, they come then."""
@@ -36,6 +38,8 @@ def warm_up() -> None:
     from raylog.leader.registry import served_apis
 
     served_apis()
+    # A spare whose raylet is killed would wait for ever. A role has a watch of its own, which tells its log.
+    end_with_parent(role_logger("worker"))
     raylet: Any = ray._raylet
     raylet.setproctitle(SPARE_TITLE)
 
