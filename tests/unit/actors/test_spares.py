@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from actors import spares as spares_module
 from actors.settings import PRELOAD_VARIABLE
 from actors.spares import SPARE_TITLE, SparePool, keep_spares, titles_of_children
 from raylog.model.clock import SystemClock
@@ -84,6 +85,15 @@ def test_a_process_knows_its_childrens_titles() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         assert titles_of_children(os.getpid())[child.pid] == sys.executable
         child.communicate(b"\n")
+
+
+async def test_where_no_children_can_be_told_there_are_no_spares(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(parent: int) -> dict[int, str]:
+        raise FileNotFoundError(f"/proc/{parent}/task")
+
+    monkeypatch.setenv(PRELOAD_VARIABLE, "actors.warm")
+    monkeypatch.setattr(spares_module, "titles_of_children", refuse)
+    await keep_spares(1, SystemClock(), role_logger("test"))
 
 
 @pytest.mark.parametrize(("wanted", "preloaded"), [(0, "actors.warm"), (1, ""), (1, "mine")])
