@@ -9,11 +9,21 @@ import os
 import secrets
 import sys
 from collections.abc import Iterable, MutableMapping
+from typing import Any
 
 NAMESPACE = "raylog"
 CONTROLLER_NAME = "raylog-controller"
 LEADER_PREFIX = "raylog-leader-"
 GATEWAY_PREFIX = "raylog-gateway-"
+
+
+TASK_OPTIONS: dict[str, Any] = {
+    "num_cpus": 0,
+    "max_retries": 0,
+    "runtime_env": {"env_vars": {"RAYLOG_WORKER": "task"}},
+}
+"""Of batch work. Its environment is another than the roles' so that Ray gives it workers of its own, and leaves the spare ones
+(actors/spares.py) to leaders that start again."""
 
 
 def leader_name(leader_id: int, incarnation: int) -> str:
