@@ -14,7 +14,7 @@ import ray
 
 from actors.calls import Outcome
 from actors.role import set_up_role
-from actors.settings import this_node_id
+from actors.settings import TASK_OPTIONS, this_node_id
 from raylog.leader.compactor import CompactionJob, StoreCompactor
 from raylog.model.config import ClusterConfig
 from raylog.model.errors import RaylogError, RetryError
@@ -45,7 +45,7 @@ class RayCompactor:
 
     def _submit(self, job: CompactionJob) -> Any:
         task: Any = ray.remote(compact_in_task)
-        return task.options(num_cpus=0, max_retries=0).remote(self._config, self._leader_id, job)
+        return task.options(**TASK_OPTIONS).remote(self._config, self._leader_id, job)
 
 
 def compact_in_task(config: ClusterConfig, leader_id: LeaderId, job: CompactionJob) -> Outcome:

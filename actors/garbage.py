@@ -10,7 +10,7 @@ import ray
 
 from actors.calls import Outcome
 from actors.role import set_up_role
-from actors.settings import this_node_id
+from actors.settings import TASK_OPTIONS, this_node_id
 from raylog.model.config import ClusterConfig
 from raylog.model.errors import RaylogError, RetryError
 from raylog.model.ids import TopicPartition
@@ -30,7 +30,7 @@ class RayCollection:
     def _run(self, led: frozenset[TopicPartition]) -> Outcome:
         task: Any = ray.remote(collect_in_task)
         try:
-            outcome = ray.get(task.options(num_cpus=0, max_retries=0).remote(self._config, led))
+            outcome = ray.get(task.options(**TASK_OPTIONS).remote(self._config, led))
         except ray.exceptions.RayError as error:
             raise RetryError(f"The task that collects garbage was lost: {type(error).__name__}.") from error
         assert isinstance(outcome, Outcome)

@@ -1,8 +1,10 @@
 """A gateway as a Ray actor: named, detached, restarted for ever. The work is in gateway/; this wraps its life.
 
-The gateways of a node share its port (SO_REUSEPORT); the first of them also serves the node's ``/metrics``.
+The gateways of a node share its port (SO_REUSEPORT); the first of them also serves the node's ``/metrics`` and keeps its spare
+workers.
 """
 
+import asyncio
 import os
 import socket
 
@@ -12,6 +14,7 @@ from actors.metrics_server import serve_metrics
 from actors.open_files import allow_open_files
 from actors.role import metrics_dir, set_up_role
 from actors.settings import this_node_id
+from actors.spares import keep_spares
 from raylog.model.config import ClusterConfig, HostPort
 
 
@@ -50,7 +53,13 @@ class GatewayActor:
             serve_metrics(HostPort.parse(setup.config.metrics), metrics_dir(setup.config))
         await self._gateway.start()
         keep_what_is_here()
-        await self._gateway.closed
+        spares = asyncio.ensure_future(
+            keep_spares(setup.config.spares if self._index == 0 else 0, setup.clock, setup.log)
+        )
+        try:
+            await self._gateway.closed
+        finally:
+            spares.cancel()
 
     async def ready(self) -> int:
         """The process id, once the actor's process is up (the port may not listen yet)."""

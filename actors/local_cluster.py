@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from actors.embedded_ray import check_processes, end_processes
 from actors.readiness import clients_are_served
@@ -32,6 +33,8 @@ _OBJECT_STORE_BYTES = 80 << 20  # Ray's smallest is 75 MiB; nothing of Raylog's 
 _CLOSE_TIMEOUT_S = 20.0
 _READY_TIMEOUT_S = 60.0
 _POLL_S = 0.05
+_SPARES_MAX = 4
+"""So many at most unless asked for: each takes 65 MB."""
 
 Step = Callable[[str], None]
 """Told what is being done, for a person who waits."""
@@ -46,10 +49,12 @@ class LocalCluster:
         """``address`` is that of a running Ray cluster to use instead of an embedded one (``auto``: this node's)."""
         self._clock = clock
         self._address = address
+        leaders = config.leaders or max(1, _cpus() // 2)
         self.config = replace(
             config,
-            leaders=config.leaders or max(1, _cpus() // 2),
+            leaders=leaders,
             gateways=config.gateways or max(1, _cpus() // 4),
+            spares=min(leaders, _SPARES_MAX) if config.spares < 0 else config.spares,
             run_dir=config.run_dir or tempfile.mkdtemp(prefix="raylog-"),
         )
         self._controller: Any = None
@@ -81,7 +86,7 @@ class LocalCluster:
         self._wait_until_serving(listen, check)
 
     def _start_ray(self, check: Check) -> None:
-        prepare_environment(os.environ)
+        prepare_environment(os.environ, on_s3=urlsplit(self.config.store).scheme == "s3")
         if self._address is None:
             keep_others_out(os.environ)
             os.environ.setdefault(

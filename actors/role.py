@@ -1,7 +1,7 @@
 """What every role's process sets up before its shell: logs, the metrics folder, the clock, the bucket.
 
-The order matters: prometheus-client decides at import whether it counts in files that the node's ``/metrics`` can merge, so the
-folder is named before anything imports it, and the shells are imported inside the actors.
+The order matters: prometheus-client decides at import whether it counts in files that the node's ``/metrics`` can merge, and most
+workers have imported it before they have a role (actors/warm.py): so it is made to decide again once the folder has a name.
 """
 
 import os
@@ -63,10 +63,12 @@ def set_up_role(config: ClusterConfig, role: str, node_id: str, **context: objec
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     configure_logs(config.log_level, _log_file(config, role, context))
 
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, values
 
     from raylog.model.limits import Limits
 
+    if values.ValueClass is values.MutexValue:
+        values.ValueClass = values.get_value_class()
     _forget_gauges_of_the_dead(folder)
     return RoleSetup(
         config=config,

@@ -1,18 +1,29 @@
 """Ray's settings for a data plane, in one place: names of the actors, and the environment that Ray reads when it is imported.
 
 Why each: workers would run at nice 15; the GCS grows with every actor call while task events are on; health checks would see a
-dead node only after 13 to 65 s; and freed blocks are kept by malloc, because touching fresh pages costs more than copying.
+dead node only after 13 to 65 s; a role starts sooner in a worker that has imported everything (actors/warm.py); and freed blocks
+are kept by malloc, because touching fresh pages costs more than copying.
 """
 
 import os
 import secrets
 import sys
 from collections.abc import Iterable, MutableMapping
+from typing import Any
 
 NAMESPACE = "raylog"
 CONTROLLER_NAME = "raylog-controller"
 LEADER_PREFIX = "raylog-leader-"
 GATEWAY_PREFIX = "raylog-gateway-"
+
+
+TASK_OPTIONS: dict[str, Any] = {
+    "num_cpus": 0,
+    "max_retries": 0,
+    "runtime_env": {"env_vars": {"RAYLOG_WORKER": "task"}},
+}
+"""Of batch work. Its environment is another than the roles' so that Ray gives it workers of its own, and leaves the spare ones
+(actors/spares.py) to leaders that start again."""
 
 
 def leader_name(leader_id: int, incarnation: int) -> str:
@@ -30,7 +41,12 @@ def gateway_name(node_id: str, index: int) -> str:
     return f"{GATEWAY_PREFIX}{node_id}-{index}"
 
 
+PRELOAD_VARIABLE = "RAY_preload_python_modules"
+WARM_MODULE = "actors.warm"
+_S3_MODULE = "raylog.storage.s3_store"
+
 _RAY_ENVIRONMENT = {
+    PRELOAD_VARIABLE: WARM_MODULE,
     "RAY_worker_niceness": "0",
     "RAY_task_events_report_interval_ms": "0",
     "RAY_enable_metrics_collection": "0",
@@ -50,8 +66,13 @@ _MALLOC_ENVIRONMENT = {
 }
 
 
-def prepare_environment(environ: MutableMapping[str, str]) -> None:
-    """Set what the user has not set. To be called before ``ray`` is imported, as Ray reads its settings then."""
+def prepare_environment(environ: MutableMapping[str, str], *, on_s3: bool = True) -> None:
+    """Set what the user has not set. To be called before ``ray`` is imported, as Ray reads its settings then.
+
+    ``on_s3`` says that the bucket is, or may be, on S3: its client is half a second of imports.
+    """
+    if on_s3:
+        environ.setdefault(PRELOAD_VARIABLE, f"{WARM_MODULE},{_S3_MODULE}")
     for name, value in (_RAY_ENVIRONMENT | _MALLOC_ENVIRONMENT).items():
         environ.setdefault(name, value)
 
@@ -72,7 +93,9 @@ def this_node_id() -> str:
 
 def _print_exports() -> None:
     """For ``ray start`` in a shell: ``eval "$(python -m actors.settings)"``."""
-    for name, value in (_RAY_ENVIRONMENT | _MALLOC_ENVIRONMENT).items():
+    environment: dict[str, str] = {}
+    prepare_environment(environment)
+    for name, value in environment.items():
         sys.stdout.write(f"export {name}={value}\n")
 
 

@@ -2,7 +2,7 @@
 
 A real server with three leaders for each WAL class on a local folder, and a producer that sends a record to every partition each
 20 ms. A kill's time ends when every partition has acknowledged a record that was sent after it. Between two kills everything is
-acknowledged again.
+acknowledged again, and the node has its spare workers again.
 """
 
 import tempfile
@@ -22,12 +22,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from rich.console import Console
 from rich.table import Table
 
+from actors.spares import SPARE_TITLE
 from tests.harness.serve import ServeProcess
 
 _LEADERS = 3
 _PARTITIONS = 6
 _SEND_EVERY_S = 0.02
 _QUIET_S = 3.0
+_LOOK_EVERY_S = 0.5
 _PATIENCE_S = 120.0
 _WALS = ("file", "object")
 
@@ -94,23 +96,33 @@ class _Writes:
         return delivered
 
 
-def bench(kills: Annotated[int, typer.Option(min=1, help="Of each kind.")] = 10) -> None:
+def bench(
+    kills: Annotated[int, typer.Option(min=1, help="Of each kind.")] = 10,
+    wal: Annotated[list[str] | None, typer.Option(help="A WAL class. Repeatable. [default: file and object]")] = None,
+    spares: Annotated[int, typer.Option(min=0, help="Spare workers of the server.")] = _LEADERS,
+) -> None:
     """Kill leaders of a real server, one and all of a WAL class at once, and tell how long writes waited."""
     console = Console()
-    table = Table(title=f"kill -9 to the first acknowledged write of every partition, {kills} kills each")
+    table = Table(
+        title=f"kill -9 to the first acknowledged write of every partition, {kills} kills each, {spares} spare workers"
+    )
     for heading in ("WAL", "killed at once", "fastest", "median", "slowest"):
         table.add_column(heading, justify="left" if heading == "WAL" else "right")
-    with tempfile.TemporaryDirectory(prefix="raylog-failover-") as name:
-        folder = Path(name)
-        server = ServeProcess(str(folder / "bucket"), folder, ("--leaders", str(_LEADERS), "--gateways", "1"))
+    with tempfile.TemporaryDirectory(prefix="raylog-failover-") as path:
+        folder = Path(path)
+        options = ("--leaders", str(_LEADERS), "--gateways", "1", "--spares", str(spares))
+        server = ServeProcess(str(folder / "bucket"), folder, options)
         try:
             server.start()
-            for wal in _WALS:
-                _create(server.bootstrap, wal)
-                with _Writes(bootstrap=server.bootstrap, topic=wal) as writes:
+            for name in wal or _WALS:
+                _create(server.bootstrap, name)
+                with _Writes(bootstrap=server.bootstrap, topic=name) as writes:
                     for count in (1, _LEADERS):
-                        seconds = sorted(_kill(server, folder, wal, count, writes, console) for _ in range(kills))
-                        table.add_row(wal, str(count), *(f"{one:.2f} s" for one in _spread(seconds)))
+                        seconds = []
+                        for _ in range(kills):
+                            _wait_for_spares(server, spares)
+                            seconds.append(_kill(server, folder, name, count, writes, console))
+                        table.add_row(name, str(count), *(f"{one:.2f} s" for one in _spread(sorted(seconds))))
         except FailoverError as error:
             console.print(str(error), markup=False)
             raise typer.Exit(1) from None
@@ -126,6 +138,14 @@ def _spread(seconds: Sequence[float]) -> tuple[float, float, float]:
 def _create(bootstrap: str, wal: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     admin.create_topics([NewTopic(wal, _PARTITIONS, config={"raylog.wal": wal})])[wal].result(60)
+
+
+def _wait_for_spares(server: ServeProcess, count: int) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while len(server.processes(SPARE_TITLE)) < count:
+        if time.monotonic() > deadline:
+            raise FailoverError(f"The server had not {count} spare workers within {_PATIENCE_S:.0f} s.")
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _kill(server: ServeProcess, folder: Path, wal: str, count: int, writes: _Writes, console: Console) -> float:

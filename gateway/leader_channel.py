@@ -5,7 +5,7 @@
   fails with StaleRouteError (UnansweredError if the leader may have got it), and for a short, growing time every further request
   does too.
 - A leader that the routing table shows under a new endpoint gets new connections; the old ones are dropped with what is under
-  way, because a fenced leader may never answer.
+  way, because a fenced leader may never answer. A connection that was made to that very open before the table told of it stays.
 - Bytes under way to a leader are counted in its ``budget``; whoever adds to one that is over its limit stops reading its client.
 """
 
@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from functools import partial
 
 from gateway.budget import Budget
 from gateway.routing import RouteFollower
@@ -33,8 +34,9 @@ _BACK_OFF_S_MAX = 1.0
 _SWEEP_S = 0.5
 """Between two looks for overdue requests; nobody waits less than a second for a leader."""
 
-Connect = Callable[[LeaderEndpoint, Callable[[], FrameProtocol]], Awaitable[object]]
-"""Makes a connection to a leader's listener. OSError when nobody listens there."""
+Connect = Callable[[LeaderEndpoint, Callable[[str], FrameProtocol]], Awaitable[object]]
+"""Makes a connection to a leader's listener, with the protocol for the unix socket taken ('' for TCP). OSError when nobody
+listens there."""
 
 
 class Lane(Enum):
@@ -62,6 +64,8 @@ class LeaderChannel(FrameProtocol):
     def __init__(self, endpoint: LeaderEndpoint, budget: Budget, clock: Clock, limits: GatewayLimits) -> None:
         super().__init__(max_frame_bytes=limits.leader_frame_bytes_max)
         self.endpoint = endpoint
+        self.unix_path = ""
+        """The socket that it is connected to: of the endpoint, or of a later open of its leader."""
         self.budget = budget
         self.connecting: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -70,6 +74,15 @@ class LeaderChannel(FrameProtocol):
         self._last_correlation_id = 0
         self._not_yet_sent: list[Buffer] | None = []
         """Frames that wait for the connection; None once it is there."""
+
+    def at(self, unix_path: str) -> "LeaderChannel":
+        """Itself, about to be connected to this socket."""
+        self.unix_path = unix_path
+        return self
+
+    def leads_to(self, endpoint: LeaderEndpoint | None) -> bool:
+        """Whether this is a connection to that open of the leader, or is going to be one."""
+        return endpoint is not None and (self.endpoint == endpoint or self.unix_path == endpoint.unix_path)
 
     def send(self, encode: Callable[[int], list[Buffer]], *, timeout_s: float | None = None) -> asyncio.Future[Buffer]:
         """Send what ``encode`` makes for a correlation id; the future gives the answer's frame."""
@@ -176,7 +189,7 @@ class LeaderChannels:
         if endpoint is None:
             raise StaleRouteError(f"Leader {leader_id} is not up.")
         if channel is not None and not channel.is_closed:
-            if channel.endpoint == endpoint:
+            if channel.leads_to(endpoint):
                 channel.endpoint = endpoint
                 return channel
             channel.fail(f"Leader {leader_id} serves elsewhere now.")
@@ -218,7 +231,7 @@ class LeaderChannels:
         now = self._clock.monotonic()
         leaders = self._routes.table.leaders
         for key, channel in list(self._channels.items()):
-            if leaders.get(key[0]) != channel.endpoint:
+            if not channel.leads_to(leaders.get(key[0])):
                 channel.fail(f"Leader {key[0]} serves elsewhere now.")
             channel.expire(now)
             if channel.is_closed and (channel.connecting is None or channel.connecting.done()):
@@ -239,7 +252,7 @@ class LeaderChannels:
         endpoint = channel.endpoint
         try:
             async with asyncio.timeout(self._limits.leader_connect_s_max):
-                await self._connect(endpoint, lambda: channel)
+                await self._connect(endpoint, channel.at)
         except (OSError, TimeoutError) as error:
             back_off = self._back_offs.setdefault(endpoint, _BackOff())
             back_off.failed(self._clock.monotonic(), self._rng)
@@ -273,13 +286,13 @@ class _ByEndpoint:
     def __init__(self, node_id: str) -> None:
         self._node_id = node_id
 
-    async def __call__(self, endpoint: LeaderEndpoint, protocol: Callable[[], FrameProtocol]) -> object:
+    async def __call__(self, endpoint: LeaderEndpoint, protocol: Callable[[str], FrameProtocol]) -> object:
         loop = asyncio.get_running_loop()
         if endpoint.node_id == self._node_id:
             for path in (endpoint.unix_path, *endpoint.later_sockets()):
                 with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-                    return await loop.create_unix_connection(protocol, path)
+                    return await loop.create_unix_connection(partial(protocol, path), path)
             raise ConnectionRefusedError(
                 f"Leader {endpoint.leader_id} listens at no socket from {endpoint.unix_path} on."
             )
-        return await loop.create_connection(protocol, endpoint.host, endpoint.port)
+        return await loop.create_connection(partial(protocol, ""), endpoint.host, endpoint.port)

@@ -30,6 +30,10 @@ def serve(
         int | None, typer.Option(min=1, help="Leaders per WAL class. [default: one per two CPUs]")
     ] = None,
     gateways: Annotated[int | None, typer.Option(min=1, help="Gateways. [default: one per four CPUs]")] = None,
+    spares: Annotated[
+        int | None,
+        typer.Option(min=0, help="Warm processes that wait for a leader to fail. [default: as leaders, at most 4]"),
+    ] = None,
     advertise: Annotated[str | None, typer.Option(help="Address that clients are told to connect to.")] = None,
     metrics: Annotated[
         str | None, typer.Option(help="Address of /metrics; '' for none. [default: 127.0.0.1:9404]")
@@ -51,6 +55,7 @@ def serve(
         "default_wal": default_wal,
         "leaders": leaders,
         "gateways": gateways,
+        "spares": spares,
         "advertise": advertise,
         "metrics": metrics,
         "log_level": log_level,

@@ -54,6 +54,8 @@ class ClusterConfig:
     """Leaders per WAL class; 0: one per two CPUs, at least one."""
     gateways: int = 0
     """Gateways per node; 0: one per four CPUs, at least one."""
+    spares: int = -1
+    """Workers per node that wait for a role to start again in them; -1: one per leader of a WAL class, at most four."""
     run_dir: str = ""
     """Unix sockets, metrics files and logs of this run; empty: a fresh folder under the system's temporary one."""
     log_level: str = "WARNING"

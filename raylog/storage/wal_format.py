@@ -112,11 +112,10 @@ def encode_entry_header(entry: WalEntry, epoch: LogEpoch, generation: int) -> by
     return _CRC.pack(crc) + head
 
 
-def decode_entries(data: Buffer, header: SegmentHeader, first_lsn: Lsn) -> Iterator[WalEntry]:
-    """The entries of a segment, from its header's end and from ``first_lsn`` on, up to the first that is torn, corrupt or of
-    another use of the file."""
+def decode_entries(data: Buffer, header: SegmentHeader, first_lsn: Lsn, position: int) -> Iterator[WalEntry]:
+    """The entries of a segment, of which ``data`` is a part, from ``position`` in it and from ``first_lsn`` on, up to the first
+    that is torn, corrupt or of another use of the file."""
     view = memoryview(data)
-    position = header.size_bytes
     lsn = first_lsn
     while position + ENTRY_HEADER_BYTES <= len(view):
         (crc,) = _CRC.unpack_from(view, position)
@@ -130,6 +129,17 @@ def decode_entries(data: Buffer, header: SegmentHeader, first_lsn: Lsn) -> Itera
         yield WalEntry(lsn, TopicPartition(TopicId(UUID(bytes=topic_id)), partition), (body,), length)
         position = end
         lsn = Lsn(lsn + 1)
+
+
+def cut_off_entry_bytes(data: Buffer, header: SegmentHeader, lsn: Lsn, position: int) -> int:
+    """The bytes of the entry at ``position`` if it is the segment's next and ends behind ``data``, else 0. Where its header does,
+    the header's bytes."""
+    if position + ENTRY_HEADER_BYTES > len(data):
+        return ENTRY_HEADER_BYTES
+    length, epoch, generation, entry_lsn, _, _ = _ENTRY.unpack_from(data, position + _CRC.size)
+    size_bytes: int = ENTRY_HEADER_BYTES + length
+    is_next = (epoch, generation, entry_lsn) == (header.epoch, header.generation, lsn)
+    return size_bytes if is_next and position + size_bytes > len(data) else 0
 
 
 def encode_fence_mark(leader_id: LeaderId, epoch: LogEpoch) -> tuple[int, bytes]:

@@ -16,9 +16,18 @@ from itertools import takewhile
 from raylog.model.errors import CorruptError, FencedError
 from raylog.model.ids import LeaderId, LogEpoch, Lsn
 from raylog.storage.wal import WalEntry
-from raylog.storage.wal_disk import WalDisk
-from raylog.storage.wal_format import HEADER_BYTES_MAX, SegmentHeader, decode_entries, decode_segment_header
+from raylog.storage.wal_disk import SegmentFile, WalDisk
+from raylog.storage.wal_format import (
+    HEADER_BYTES_MAX,
+    SegmentHeader,
+    cut_off_entry_bytes,
+    decode_entries,
+    decode_segment_header,
+    entry_bytes,
+)
 from raylog.storage.wal_pool import epoch_of
+
+_PIECE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +103,23 @@ def read_segment(disk: WalDisk, old: OldEpoch, index: int, next_lsn: Lsn) -> lis
         return []
     file = disk.open(segment.name)
     try:
-        data = file.read(0, file.size_bytes)
+        entries = _entries(file, segment.header, next_lsn)
+        return list(takewhile(lambda entry: old.last_lsn is None or entry.lsn <= old.last_lsn, entries))
     finally:
         file.close()
-    entries = decode_entries(data, segment.header, next_lsn)
-    return list(takewhile(lambda entry: old.last_lsn is None or entry.lsn <= old.last_lsn, entries))
+
+
+def _entries(file: SegmentFile, header: SegmentHeader, lsn: Lsn) -> Iterator[WalEntry]:
+    """Read piece by piece: a segment may be as good as empty when its writer dies, and whoever waits for the next one waits for
+    each byte that is read."""
+    position, wanted = header.size_bytes, _PIECE_BYTES
+    while position < file.size_bytes and wanted:
+        data = file.read(position, max(wanted, _PIECE_BYTES))
+        used = 0
+        for entry in decode_entries(data, header, lsn, 0):
+            used += entry_bytes(entry)
+            lsn = Lsn(entry.lsn + 1)
+            yield entry
+        is_last = position + len(data) >= file.size_bytes
+        wanted = 0 if is_last else cut_off_entry_bytes(data, header, lsn, used)
+        position += used

@@ -11,6 +11,9 @@ from raylog.storage.wal_disk import SegmentFile
 from raylog.storage.wal_format import SegmentHeader, encode_entry_header, entry_bytes, segment_header_bytes
 from raylog.storage.wal_pool import SegmentPool
 
+_READ_AGAIN_SHARE = 32
+"""Of a segment, above which the bucket having it is worth a new one: 2 MiB of the default size."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Write:
@@ -29,6 +32,7 @@ class Write:
 @dataclass(slots=True, kw_only=True)
 class _Live:
     segment: SegmentFile
+    first_lsn: Lsn
     last_lsn: Lsn
 
 
@@ -45,6 +49,8 @@ class SegmentLog:
         self._live: deque[_Live] = deque()
         self._position = 0
         self._generation = 0
+        self._is_left = False
+        """The next entry begins another segment, if there is one."""
         self._writes: list[Write] = []
 
     @property
@@ -59,6 +65,8 @@ class SegmentLog:
     def place(self, entry: WalEntry) -> bool:
         """Give the entry its place in the next commit; False while there is no segment for it."""
         size_bytes = entry_bytes(entry)
+        if self._is_left:
+            self._begin_segment(entry.lsn, size_bytes)  # without a spare the present one goes on
         if size_bytes > self._active_free_bytes and not self._begin_segment(entry.lsn, size_bytes):
             return False
         live = self._live[-1]
@@ -78,9 +86,15 @@ class SegmentLog:
         return writes
 
     def trim(self, lsn: Lsn) -> None:
-        """Give back the segments whose entries are all at or below ``lsn``; the active one stays."""
+        """Give back the segments whose entries are all at or below ``lsn``; the active one stays.
+
+        But it is left for another soon if much of it is at or below: whoever starts after this writer's end reads all of it, and
+        those who wait for that would wait for what is in the bucket.
+        """
         while len(self._live) > 1 and self._live[0].last_lsn <= lsn:
             self._pool.retire(self._live.popleft().segment)
+        if self._live and self._live[-1].first_lsn <= lsn:
+            self._is_left = self._position > self._live[-1].segment.size_bytes // _READ_AGAIN_SHARE
 
     def close(self) -> None:
         for live in self._live:
@@ -95,6 +109,7 @@ class SegmentLog:
         if segment is None:
             return False
         self._generation += 1
+        self._is_left = False
         header = SegmentHeader(
             leader_id=self._leader_id,
             epoch=self._epoch,
@@ -105,5 +120,5 @@ class SegmentLog:
         # The header goes out with the first entries, in the same sync: it costs no commit of its own.
         self._writes.append(Write(segment=segment, position=0, buffers=[header.encode()], size_bytes=header.size_bytes))
         self._position = header.size_bytes
-        self._live.append(_Live(segment=segment, last_lsn=first_lsn))
+        self._live.append(_Live(segment=segment, first_lsn=first_lsn, last_lsn=first_lsn))
         return True

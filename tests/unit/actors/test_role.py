@@ -1,6 +1,9 @@
 """What a role's process sets up: a log that does not grow without bound, and gauges of living processes only."""
 
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +31,18 @@ def test_gauges_of_ended_processes_are_forgotten_and_their_counters_kept(tmp_pat
         (tmp_path / name).touch()
     role._forget_gauges_of_the_dead(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_a_process_counts_in_files_even_if_it_had_imported_prometheus_before_it_had_a_role(tmp_path: Path) -> None:
+    program = f"""
+import prometheus_client
+from actors.role import metrics_dir, set_up_role
+from raylog.model.config import ClusterConfig
+config = ClusterConfig(run_dir={str(tmp_path)!r})
+for role in ("compaction", "garbage"):
+    setup = set_up_role(config, role, "node")
+    prometheus_client.Counter(f"{{role}}_runs", "Runs.", registry=setup.registry).inc()
+print(*(path.name for path in metrics_dir(config).iterdir()))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"counter_[0-9]+\.db", ended.stdout.strip())

@@ -1,6 +1,8 @@
 """Names and environment of the actors."""
 
-from actors.settings import keep_others_out, leader_incarnations, leader_name, prepare_environment
+import pytest
+
+from actors.settings import PRELOAD_VARIABLE, keep_others_out, leader_incarnations, leader_name, prepare_environment
 
 
 def test_incarnations_of_one_leader_are_found_among_other_names() -> None:
@@ -24,3 +26,12 @@ def test_an_embedded_cluster_has_a_token_of_its_own() -> None:
     keep_others_out(second)
     assert first["RAY_AUTH_MODE"] == "token"
     assert first["RAY_AUTH_TOKEN"] != second["RAY_AUTH_TOKEN"]
+
+
+@pytest.mark.parametrize("on_s3", [False, True])
+def test_workers_import_the_s3_client_before_they_have_work_only_where_the_bucket_is_on_s3(on_s3: bool) -> None:
+    environ: dict[str, str] = {}
+    prepare_environment(environ, on_s3=on_s3)
+    modules = environ[PRELOAD_VARIABLE].split(",")
+    assert "actors.warm" in modules
+    assert ("raylog.storage.s3_store" in modules) == on_s3

@@ -19,7 +19,10 @@ from kio.schema.offset_for_leader_epoch.v4.response import (
 
 from raylog.model.errors import RetryError, StaleRouteError, UnansweredError
 from raylog.model.ids import LeaderId, LogEpoch
-from raylog.protocol.wire import ms
+from raylog.protocol.wire import decode_response, ms
+
+_OFFSETS = (23, 4)
+"""OffsetForLeaderEpoch's key and version."""
 
 
 def epoch_request(epoch: int) -> OffsetForLeaderEpochRequest:
@@ -90,6 +93,29 @@ async def test_a_later_open_than_the_routes_tell_of_is_found_at_its_socket(world
     leader.endpoint = replace(leader.endpoint, unix_path=leader.endpoint.later_sockets()[1])
     await leader.start()
     assert end_of(await router.send(LeaderId(1), epoch_request(2))) == 1002
+
+
+async def test_what_a_later_open_was_asked_stays_under_way_when_the_routes_tell_of_it(world, router):
+    gate = asyncio.Event()
+
+    async def script(head, request):
+        await gate.wait()
+        return epoch_answer(request)
+
+    leader = await world.leader(1, script)
+    await world.settled()
+    await leader.kill()
+    later = replace(leader.endpoint, log_epoch=LogEpoch(2), unix_path=leader.endpoint.later_sockets()[0])
+    leader.endpoint = later
+    await leader.start()
+    answer = router.send_entity(LeaderId(1), epoch_request(2))
+    await leader.received(1)
+    world.controller.publish(leaders={LeaderId(1): later})
+    await world.settled()
+    another = router.send_entity(LeaderId(1), epoch_request(3))
+    gate.set()
+    assert [end_of(decode_response(*_OFFSETS, await one)[1]) for one in (answer, another)] == [1002, 1003]
+    assert len(leader.connections) == 1
 
 
 async def test_a_leader_that_takes_no_connections_fails_requests_at_once_for_a_while(world, router):

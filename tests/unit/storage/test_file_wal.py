@@ -13,6 +13,7 @@ import pytest
 from raylog.model.clock import SystemClock
 from raylog.model.errors import FencedError, RetryError
 from raylog.model.ids import LeaderId, LogEpoch, Lsn, TopicId, TopicPartition
+from raylog.storage import wal_recovery
 from raylog.storage.file_wal import FileWal, FileWalLimits
 from raylog.storage.wal import FlushPolicy, WalEntry
 from raylog.storage.wal_disk import PosixDisk, PosixSegment
@@ -153,6 +154,36 @@ async def test_trimmed_segments_are_used_again_and_their_old_content_never_comes
     successor = await Writer(disk).open(2)
     lsns = [lsn for lsn, _ in successor.recovered]
     assert lsns == list(range(lsns[0], 121))
+    await successor.wal.close()
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 100, 1000])
+async def test_entries_are_found_wherever_the_pieces_end_that_are_read(
+    disk: PosixDisk, monkeypatch: pytest.MonkeyPatch, piece_bytes: int
+) -> None:
+    monkeypatch.setattr(wal_recovery, "_PIECE_BYTES", piece_bytes)
+    bodies = [bytes([size % 251]) * size for size in (*range(1, 200), 30_000, 5)]
+    writer = await Writer(disk).open(1)
+    for lsn, body in enumerate(bodies, start=1):
+        writer.wal.append(entry(lsn, body))
+    await writer.until_durable(len(bodies))
+    await writer.wal.close()
+    successor = await Writer(disk).open(2)
+    assert [body for _, body in successor.recovered] == bodies
+    await successor.wal.close()
+
+
+async def test_a_restart_does_not_read_again_what_the_bucket_has_had_for_two_flushes(disk: PosixDisk) -> None:
+    writer = await Writer(disk).open(1)
+    for lsn in range(1, 9):
+        writer.wal.append(entry(lsn))
+        await writer.until_durable(lsn)
+        await turn_until(lambda: writer.wal._pool._spares)
+        if lsn % 2 == 0:
+            writer.wal.flushed(Lsn(lsn))
+    await writer.wal.close()
+    successor = await Writer(disk).open(2)
+    assert [lsn for lsn, _ in successor.recovered] == [7, 8]
     await successor.wal.close()
 
 

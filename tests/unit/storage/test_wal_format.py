@@ -10,9 +10,11 @@ from raylog.model.errors import CorruptError
 from raylog.model.ids import LeaderId, LogEpoch, Lsn, TopicId, TopicPartition
 from raylog.storage.wal import WalEntry
 from raylog.storage.wal_format import (
+    ENTRY_HEADER_BYTES,
     FENCE_BYTES,
     HEADER_BYTES_MAX,
     SegmentHeader,
+    cut_off_entry_bytes,
     decode_entries,
     decode_segment_header,
     encode_entry_header,
@@ -77,7 +79,7 @@ def test_a_newer_format_is_refused_and_not_taken_for_a_torn_header() -> None:
 @given(st.lists(st.binary(max_size=300), max_size=8))
 def test_entries_come_back(bodies: list[bytes]) -> None:
     data = segment(header(), bodies) + bytes(100)
-    found = list(decode_entries(data, header(), Lsn(1)))
+    found = list(decode_entries(data, header(), Lsn(1), header().size_bytes))
     assert [entry.parts for entry in found] == [(body,) for body in bodies]
     assert [entry.lsn for entry in found] == list(range(1, len(bodies) + 1))
     assert all(entry.partition == TopicPartition(TopicId(UUID(int=9)), 2) for entry in found)
@@ -85,8 +87,18 @@ def test_entries_come_back(bodies: list[bytes]) -> None:
 
 def test_content_of_another_use_of_the_file_is_no_entry() -> None:
     data = segment(header(generation=1), [b"old"])
-    assert not list(decode_entries(data, header(generation=2), Lsn(1)))
-    assert not list(decode_entries(data, header(generation=1), Lsn(2)))
+    assert not list(decode_entries(data, header(generation=2), Lsn(1), header().size_bytes))
+    assert not list(decode_entries(data, header(generation=1), Lsn(2), header().size_bytes))
+
+
+@given(st.binary(max_size=300), st.integers(0, 400))
+def test_an_entry_that_the_data_cuts_off_tells_its_size_and_a_whole_or_foreign_one_does_not(
+    body: bytes, cut: int
+) -> None:
+    whole = segment(header(), [body])[header().size_bytes :]
+    size_bytes = cut_off_entry_bytes(whole[:cut], header(), Lsn(1), 0)
+    assert size_bytes == (0 if cut >= len(whole) else len(whole) if cut >= ENTRY_HEADER_BYTES else ENTRY_HEADER_BYTES)
+    assert cut_off_entry_bytes(whole[:-1], header(), Lsn(2), 0) == (0 if body else ENTRY_HEADER_BYTES)
 
 
 def test_the_highest_mark_never_goes_down() -> None:

@@ -190,7 +190,7 @@ class Controller:
 
 async def _taken(endpoint: Any, protocol: Any) -> None:
     """Every leader takes a connection; none answers."""
-    protocol()
+    protocol("")
 
 
 class Desk:

@@ -1,0 +1,52 @@
+"""What Ray imports into each of its worker processes before it gives it work (``RAY_preload_python_modules``).
+
+A worker that waits with all of it done is a *spare*, and its title says so: see ``actors.spares``.
+"""
+
+import importlib
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+import ray
+
+from actors.parent import end_with_parent
+from actors.spares import SPARE_TITLE
+from raylog.model.logs import role_logger
+
+_OF_RAY = ("ray._common.pydantic_compat", "ray._private.arrow_serialization")
+"""Ray imports these when an actor's arguments arrive; where a version of Ray has them elsewhere, they come then."""
+_OF_LEADERS = (
+    "prometheus_client.multiprocess",
+    "pyarrow.ipc",
+    "actors.compaction",
+    "actors.leader_actor",
+    "raylog.leader.leader",
+    "raylog.storage.store_url",
+    "raylog.storage.wal_class",
+)
+
+
+def warm_up() -> None:
+    """Import what a leader needs. What this process will be for nobody knows yet: nothing is set up."""
+    # kio tells hypothesis, where that is installed, how to draw its types: a third of a second, for tests.
+    sys.modules.setdefault("hypothesis", None)  # type: ignore[arg-type]
+    _import(_OF_LEADERS)
+    with suppress(ImportError):
+        _import(_OF_RAY)
+    from raylog.leader.registry import served_apis
+
+    served_apis()
+    # A spare whose raylet is killed would wait for ever. A role has a watch of its own, which tells its log.
+    end_with_parent(role_logger("worker"))
+    raylet: Any = ray._raylet
+    raylet.setproctitle(SPARE_TITLE)
+
+
+def _import(names: Iterable[str]) -> None:
+    for name in names:
+        importlib.import_module(name)
+
+
+warm_up()
