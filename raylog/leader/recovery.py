@@ -13,16 +13,16 @@ from raylog.leader.handover_reader import HandoverReader
 from raylog.leader.log_state import Led, LogState
 from raylog.leader.releases import Releases
 from raylog.model.clock import Clock, Random
-from raylog.model.errors import RetryError
+from raylog.model.errors import RetryError, reading
 from raylog.model.ids import LeaderEpoch, LeaderId, TopicPartition
 from raylog.model.limits import LogLimits
 from raylog.model.logs import RoleLogger, fields
 from raylog.partition.outcomes import PlacedBatch
 from raylog.protocol.batch import headers
-from raylog.storage.checkpoint import latest_checkpoint
+from raylog.storage.checkpoint import Checkpoint, latest_checkpoint
 from raylog.storage.data_object import decode_meta
 from raylog.storage.fenced_log import FencedLog
-from raylog.storage.keys import leader_prefix
+from raylog.storage.keys import checkpoint_key, leader_prefix
 from raylog.storage.object_store import ObjectStore
 from raylog.storage.slot_format import WRITER_ID_BYTES, SlotKind
 from raylog.storage.wal import Wal
@@ -86,7 +86,7 @@ async def _open_log(
         log = FencedLog(store, prefix, writer_id=rng.randbytes(WRITER_ID_BYTES), clock=clock, rng=rng, limits=limits)
         try:
             checkpoint = await latest_checkpoint(store, prefix)
-            state = LogState(leader_id, decode_checkpoint_state(checkpoint.state) if checkpoint else None)
+            state = state_at(leader_id, checkpoint)
             reader = HandoverReader(store)
             slots = 0
             has_written = checkpoint is not None
@@ -95,7 +95,8 @@ async def _open_log(
                     slots += 1
                     if slot.kind is SlotKind.APPEND:
                         has_written = True
-                        meta = decode_meta(slot.meta)
+                        with reading(f"'{slot.key}'"):
+                            meta = decode_meta(slot.meta)
                         handed = await reader.handed_to(prefix, slot.number, state.taken_over(meta))
                         state.apply(slot.number, meta, handed)
         except RetryError as error:
@@ -104,6 +105,14 @@ async def _open_log(
             continue
         return log, state, slots, has_written
     raise AssertionError("pauses never end")
+
+
+def state_at(leader_id: LeaderId, checkpoint: Checkpoint | None) -> LogState:
+    """What a leader's log says up to its checkpoint; None: nothing yet. Raises CorruptError."""
+    if checkpoint is None:
+        return LogState(leader_id)
+    with reading(f"'{checkpoint_key(leader_prefix(leader_id), checkpoint.slot)}'"):
+        return LogState(leader_id, decode_checkpoint_state(checkpoint.state))
 
 
 async def _read_wal(wal: Wal, state: LogState, clock: Clock) -> list[tuple[TopicPartition, tuple[PlacedBatch, ...]]]:

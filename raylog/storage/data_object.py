@@ -17,7 +17,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from raylog.model.errors import CorruptError
+from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import LeaderEpoch, ProducerId, TopicId, TopicPartition
 from raylog.storage.slot_events import SlotEvent, event_from_json, event_to_json
 
@@ -165,7 +165,7 @@ def decode_meta(data: bytes) -> SlotMeta:
         raise CorruptError("The meta of a leader log's slot does not begin with its magic.")
     _, version, _, *sizes, _ = _ENVELOPE.unpack_from(data)
     if version != META_VERSION:
-        raise CorruptError(
+        raise NewerFormatError(
             f"A slot's index has version {version}, but this Raylog reads version {META_VERSION}: use a newer Raylog."
         )
     parts, position = [], _ENVELOPE.size
