@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import LeaderEpoch, ProducerId, TopicId, TopicPartition
-from raylog.storage.slot_events import SlotEvent, event_from_json, event_to_json
+from raylog.storage.slot_events import SlotEvent, Swap, event_from_json, event_to_json
 
 META_VERSION = 1
 
@@ -101,6 +101,12 @@ class SlotMeta:
     """Rows of a producer are in append order: at least its last five batches of each partition in this slot."""
     events: Sequence[SlotEvent] = ()
     """In log order; they take effect before the slot's batches."""
+
+    @property
+    def row_count(self) -> int:
+        """Of the index, the producers and the swaps: what a replay's time grows with."""
+        swapped = sum(len(part.rows) for event in self.events if isinstance(event, Swap) for part in event.parts)
+        return len(self.index) + len(self.producers) + swapped
 
     def validate(self, body_bytes: int, body_start: int = 64) -> None:
         """Assert what every writer keeps: runs inside the body, offsets rising per partition."""
