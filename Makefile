@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help serve test sim lint format test-package bench bench-kafka bench-failover bench-limits bench-requests chaos interop minio setup clean
+.PHONY: help serve test sim lint format test-package bench bench-kafka bench-failover bench-limits bench-requests bench-return chaos interop minio setup clean
 .DEFAULT_GOAL := help
 
 help:            ## Show this list
@@ -51,6 +51,9 @@ bench-limits: $(READY)  ## What 10,000 partitions and 5,000 idle connections cos
 
 bench-requests: $(READY)  ## Requests to the bucket per GiB at 1, 100 and 1,000 partitions, compaction included
 	$(BIN)/python -m bench.requests $(ARGS)
+
+bench-return: $(READY)  ## A whole cluster's return: 1,000 partitions and 100 GiB, from kill -9 to serving elsewhere
+	$(BIN)/python -m bench.cluster_return $(ARGS)
 
 test-package: $(READY) ## Build the wheel, install it into an empty environment, and serve from there
 	$(BIN)/python -m pytest tests/package $(ARGS)

@@ -11,29 +11,22 @@ from typing import Annotated, Any, Final
 
 import typer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
-from kio.index import load_payload_module
-from kio.schema.errors import ErrorCode
-from kio.static.constants import EntityType
 from rich.console import Console
 
 from bench import machine, report
+from bench.everywhere import produce_everywhere
 from bench.measures import Figure
 from bench.raw import asked, connected
 from bench.servers import RaylogServer, Server, ServerError
-from raylog.protocol.batch import Record, encode_batch
-from raylog.protocol.wire import decode_response, ms, request_schema, topic_name
+from raylog.protocol.wire import request_schema
 
 _TOPICS: Final = 10
 _PARTITIONS: Final = 1_000
-_PRODUCE: Final = (0, 9)
 _METADATA: Final = (3, 12)
 _REQUEST_S_MAX: Final = 120.0
 _SETTLE_S: Final = 5.0
 _IDLE_S: Final = 10.0
 _ASKED: Final = 5
-_PAUSE_S: Final = 0.1
-_NOT_YET: Final = {ErrorCode.not_leader_or_follower, ErrorCode.leader_not_available}
-_RECORDS: Final = encode_batch([Record(value=bytes(100))])
 
 
 def many_partitions(
@@ -121,27 +114,7 @@ def _retain(server: Server, topic: str) -> None:
 
 
 def _produce(server: Server, topics: Sequence[str], partitions: int) -> None:
-    """A small record to every partition: a request for each topic, as Java's client makes them, one after the other."""
-    types = load_payload_module(*_PRODUCE, EntityType.request)
-    data = tuple(types.PartitionProduceData(index=number, records=_RECORDS) for number in range(partitions))
-    with connected(server) as connection:
-        for topic in topics:
-            topic_data = (types.TopicProduceData(name=topic_name(topic), partition_data=data),)
-            request = types.ProduceRequest(
-                transactional_id=None, acks=-1, timeout=ms(int(_REQUEST_S_MAX * 1000)), topic_data=topic_data
-            )
-            deadline = time.perf_counter() + _REQUEST_S_MAX
-            while errors := _errors(asked(connection, request)):
-                # As any client does while leaders come up: what was taken is sent again, and is there twice.
-                if time.perf_counter() > deadline or not errors <= _NOT_YET:
-                    raise ServerError(f"{server.title} refused records: {', '.join(e.name for e in errors)}.")
-                time.sleep(_PAUSE_S)
-
-
-def _errors(produce_answer: bytes) -> set[ErrorCode]:
-    answer: Any = decode_response(*_PRODUCE, produce_answer)[1]
-    codes = {part.error_code for topic in answer.responses for part in topic.partition_responses}
-    return codes - {ErrorCode.none}
+    produce_everywhere(server, dict.fromkeys(topics, partitions))
 
 
 def _metadata(server: Server) -> tuple[float, int]:

@@ -2,17 +2,23 @@
 
 import socket
 import struct
-from typing import Final
+from typing import Final, Protocol
 
 from kio.static.protocol import Payload
 
-from bench.servers import Server, ServerError
+from bench.servers import ServerError
 from raylog.protocol.wire import encode_request
 
 REQUEST_S_MAX: Final = 120.0
 
 
-def connected(server: Server) -> socket.socket:
+class Listening(Protocol):
+    """A server on loopback."""
+
+    port: int
+
+
+def connected(server: Listening) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=REQUEST_S_MAX)
 
 

@@ -14,15 +14,15 @@ from controller.metrics import ControllerMetrics
 from controller.records import Record, decode_records, encode_records
 from controller.state import MetadataState
 from raylog.model.clock import Clock, Random
-from raylog.model.errors import RetryError
+from raylog.model.errors import RetryError, reading
 from raylog.model.ids import LeaderId
 from raylog.model.limits import LogLimits
 from raylog.model.logs import RoleLogger, fields
-from raylog.storage.checkpoint import latest_checkpoint
+from raylog.storage.checkpoint import Checkpoint, latest_checkpoint
 from raylog.storage.fenced_log import FencedLog
-from raylog.storage.keys import METADATA_PREFIX
+from raylog.storage.keys import METADATA_PREFIX, checkpoint_key
 from raylog.storage.object_store import ObjectStore
-from raylog.storage.slot_format import WRITER_ID_BYTES
+from raylog.storage.slot_format import WRITER_ID_BYTES, Slot
 
 _REOPEN_S: Final = 0.2
 
@@ -160,10 +160,10 @@ async def open_journal(
         slots = 0
         try:
             checkpoint = await latest_checkpoint(store, METADATA_PREFIX)
-            records = decode_records(checkpoint.state) if checkpoint else []
+            records = checkpoint_records(checkpoint)
             async for slot in log.open(checkpoint):
                 slots += 1
-                records += decode_records(slot.meta) if slot.meta else []
+                records += slot_records(slot)
         except RetryError as error:
             role_log.warning("the metadata log cannot be opened, trying again", extra=fields(error=error))
             await clock.sleep(_REOPEN_S)
@@ -181,3 +181,17 @@ async def open_journal(
             metrics=metrics,
             role_log=role_log,
         )
+
+
+def checkpoint_records(checkpoint: Checkpoint | None) -> list[Record]:
+    """What a checkpoint of the metadata log says; None: nothing yet. Raises CorruptError."""
+    if checkpoint is None:
+        return []
+    with reading(f"'{checkpoint_key(METADATA_PREFIX, checkpoint.slot)}'"):
+        return decode_records(checkpoint.state)
+
+
+def slot_records(slot: Slot) -> list[Record]:
+    """What a slot of the metadata log says. Raises CorruptError."""
+    with reading(f"'{slot.key}'"):
+        return decode_records(slot.meta) if slot.meta else []

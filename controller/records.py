@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from raylog.model.errors import CorruptError
+from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicId
 
 RECORDS_VERSION = 1
@@ -208,7 +208,7 @@ def decode_records(data: bytes) -> list[Record]:
     try:
         content = json.loads(data)
         if content["version"] != RECORDS_VERSION:
-            raise CorruptError(
+            raise NewerFormatError(
                 f"The metadata log has records of version {content['version']}, but this Raylog reads version "
                 f"{RECORDS_VERSION}: use a newer Raylog."
             )
@@ -225,8 +225,8 @@ def _from_json(values: Mapping[str, Any]) -> Record:
     name = str(values["type"])
     record_type = _TYPES.get(name)
     if record_type is None:
-        raise CorruptError(
-            f"The metadata log has a record of type '{name}', which this Raylog does not know: use a newer one."
+        raise NewerFormatError(
+            f"The metadata log has a record of type '{name}', which this Raylog does not know: use a newer Raylog."
         )
     known = {f.name for f in fields(record_type)}
     needed = {f.name for f in fields(record_type) if f.default is MISSING}

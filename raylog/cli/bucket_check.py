@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
-from controller.records import decode_records
+from controller.journal import checkpoint_records, slot_records
 from controller.state import MetadataState
 from raylog.cli.object_check import verify_object
 from raylog.leader.batch_reader import object_key
@@ -132,12 +132,12 @@ async def _read_log(store: ObjectStore, name: ObjectName, clock: Clock, rng: Ran
     assert name.log == METADATA_PREFIX, name
     checkpoint = await latest_checkpoint(store, METADATA_PREFIX)
     state = MetadataState()
-    for record in decode_records(checkpoint.state) if checkpoint else ():
+    for record in checkpoint_records(checkpoint):
         state.apply(record)
     replay = LogReplay(LogStore(store, METADATA_PREFIX, clock, rng, limits.log), checkpoint)
     try:
         async for slot in replay.slots():
-            for record in decode_records(slot.meta) if slot.meta else ():
+            for record in slot_records(slot):
                 state.apply(record)
     except RetryError as error:
         raise CorruptError(f"The log '{METADATA_PREFIX}' changes while it is read: check again.") from error

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from raylog.coordination.primitives import Reader, Writer
-from raylog.model.errors import CorruptError
+from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import TopicId
 
 _OFFSET_KINDS = (0, 1)
@@ -173,8 +173,12 @@ def _decode_member(reader: Reader, version: int) -> PersistedMember:
 
 def _version(reader: Reader, name: str) -> int:
     version = reader.i16()
-    if not 0 <= version <= 4:
-        raise CorruptError(f"A record of __consumer_offsets has version {version} of {name}, which is not known.")
+    if version < 0:
+        raise CorruptError(f"A record of __consumer_offsets has version {version} of {name}.")
+    if version > 4:
+        raise NewerFormatError(
+            f"A record of __consumer_offsets has version {version} of {name}, but this Raylog reads 0 to 4: use a newer Raylog."
+        )
     return version
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from raylog.leader.log_state import LedSnapshot, LogSnapshot
 from raylog.leader.releases import Release, ReleasesSnapshot
-from raylog.model.errors import CorruptError
+from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import TopicId, TopicPartition
 from raylog.partition.flushed_state import PartitionSnapshot
 from raylog.partition.offset_index import IndexEntry, IndexSnapshot
@@ -73,7 +73,9 @@ def decode_checkpoint_state(data: bytes) -> LogSnapshot:
         raise CorruptError("A leader log's checkpoint does not begin with its magic.")
     _, version, _, *sizes = _ENVELOPE.unpack_from(data)
     if version not in (VERSION, _VERSION_WITHOUT_RELEASES):
-        raise CorruptError(f"A checkpoint has version {version}, but this Raylog reads {VERSION}: use a newer Raylog.")
+        raise NewerFormatError(
+            f"A leader log's checkpoint has version {version}, but this Raylog reads 1 to {VERSION}: use a newer Raylog."
+        )
     parts, position = [], _ENVELOPE.size
     for size in sizes:
         parts.append(memoryview(data)[position : position + size])

@@ -21,9 +21,10 @@ from raylog.coordination.settings import GroupSettings
 from raylog.leader.timers import Timers
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock
-from raylog.model.errors import CorruptError, FencedError, RetryError, StaleRouteError
+from raylog.model.errors import CorruptError, FencedError, NewerFormatError, RetryError, StaleRouteError, reading
 from raylog.model.ids import TopicId, TopicPartition
 from raylog.model.logs import RoleLogger, fields
+from raylog.model.routing import GroupsTopic
 from raylog.protocol.batch import Record, decode_records, encode_batch, headers
 
 APPEND_BYTES_MAX = 4 * 1024 * 1024
@@ -225,7 +226,10 @@ class CoordinatorShell:
         for record in records:
             try:
                 if record.key is not None:
-                    core.replay(record.key, record.value)
+                    with reading(f"The record at offset {record.offset} of {GroupsTopic}-{self._partition.partition}"):
+                        core.replay(record.key, record.value)
+            except NewerFormatError:
+                raise  # a group's offsets would be lost without a word
             except CorruptError as error:
                 # The batch's own checksum is good: no coordinator has written this, so it is none of ours.
                 self._logger.error(

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Collection, Iterable
 
 from raylog.leader.checkpoint_format import decode_checkpoint_state
-from raylog.model.errors import CorruptError, NotFoundError, RetryError
+from raylog.model.errors import CorruptError, NotFoundError, RetryError, reading
 from raylog.model.ids import LeaderId, TopicPartition
 from raylog.partition.flushed_state import PartitionSnapshot
 from raylog.storage.checkpoint import list_checkpoints
 from raylog.storage.handover import read_handover
+from raylog.storage.keys import handover_key
 from raylog.storage.object_store import ObjectStore
 from raylog.storage.slot_events import TakeOver
 
@@ -27,7 +28,8 @@ class HandoverReader:
         found = self._found.get((leader_id, number))
         if found is None:
             data = await read_handover(self._store, leader_id, number)
-            state = await asyncio.get_running_loop().run_in_executor(None, decode_checkpoint_state, data)
+            with reading(f"'{handover_key(leader_id, number)}'"):
+                state = await asyncio.get_running_loop().run_in_executor(None, decode_checkpoint_state, data)
             found = {led.partition: led.state for led in state.partitions}
             self._found[leader_id, number] = found
         return found

@@ -292,6 +292,7 @@ class Leader:
             limits=limits,
             logger=self._log,
             replayed_slots=recovered.slots,
+            replayed_rows=recovered.rows,
         )
         settling.bind(acks=acks, appender=appender, admission=admission, log_starts=log_starts, checkpoints=checkpoints)
         reader = BatchReader(self._store)

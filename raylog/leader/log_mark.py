@@ -4,11 +4,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from raylog.leader.batch_reader import object_key
-from raylog.leader.checkpoint_format import decode_checkpoint_state
 from raylog.leader.handover_reader import HandoverReader
-from raylog.leader.log_state import LogState
+from raylog.leader.recovery import state_at
 from raylog.model.clock import Clock, Random
-from raylog.model.errors import CorruptError, RetryError
+from raylog.model.errors import RetryError, reading
 from raylog.model.ids import LeaderId, TopicPartition
 from raylog.model.limits import LogLimits
 from raylog.storage.checkpoint import latest_checkpoint
@@ -44,21 +43,21 @@ async def mark_leader_log(
         checkpoint = await latest_checkpoint(store, prefix)
         replay = LogReplay(log_store, checkpoint)
         try:
-            state = LogState(leader_id, decode_checkpoint_state(checkpoint.state) if checkpoint else None)
-            reader = HandoverReader(store)
-            handovers: set[str] = set()
-            async with aclosing(replay.slots()) as slots:
-                async for slot in slots:
-                    if slot.kind is SlotKind.APPEND:
-                        meta = decode_meta(slot.meta)
-                        # Whoever opens this log from the same checkpoint needs them all.
-                        handovers |= {_taken(e) for e in meta.events if isinstance(e, TakeOver)}
-                        handed = await reader.handed_to(prefix, slot.number, state.taken_over(meta))
-                        state.apply(slot.number, meta, handed)
+            with reading(f"The log '{prefix}'"):
+                state = state_at(leader_id, checkpoint)
+                reader = HandoverReader(store)
+                handovers: set[str] = set()
+                async with aclosing(replay.slots()) as slots:
+                    async for slot in slots:
+                        if slot.kind is SlotKind.APPEND:
+                            with reading(f"'{slot.key}'"):
+                                meta = decode_meta(slot.meta)
+                            # Whoever opens this log from the same checkpoint needs them all.
+                            handovers |= {_taken(e) for e in meta.events if isinstance(e, TakeOver)}
+                            handed = await reader.handed_to(prefix, slot.number, state.taken_over(meta))
+                            state.apply(slot.number, meta, handed)
         except RetryError:
             continue
-        except CorruptError as error:
-            raise CorruptError(f"The log '{prefix}' cannot be read: {error}") from error
         # A replay ends at the first number without an object. That is the log's end unless trimming made the hole,
         # and slots are only ever deleted below a checkpoint.
         if await log_store.newest_checkpoint_slot() >= replay.next_slot:

@@ -5,10 +5,10 @@ leader went on), so each says as of which slot it is, and older slots pass it by
 not lead any more, as a later slot releases it, are passed over.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeVar
 
 from raylog.leader.hosted import config_of
 from raylog.leader.releases import Releases, ReleasesSnapshot
@@ -60,12 +60,6 @@ class Led:
     as_of_slot: int
 
 
-@dataclass(slots=True)
-class _Rows:
-    index: list[IndexRow] = field(default_factory=list)
-    producers: list[ProducerRow] = field(default_factory=list)
-
-
 class LogState:
     def __init__(self, leader_id: LeaderId, checkpoint: LogSnapshot | None = None) -> None:
         checkpoint = checkpoint or LogSnapshot()
@@ -95,10 +89,11 @@ class LogState:
         came before."""
         for event in meta.events:
             self._apply_event(slot, event, handed)
-        for partition, rows in _by_partition(meta).items():
+        producers = _by_partition(meta.producers)
+        for partition, rows in _by_partition(meta.index).items():
             led = self.partitions.get(partition)
             if led is not None and slot > led.as_of_slot:
-                led.core.replay_slot(self._leader_id, slot, rows.index, rows.producers)
+                led.core.replay_slot(self._leader_id, slot, rows, producers.get(partition, ()))
 
     def _apply_event(self, slot: int, event: SlotEvent, handed: Mapping[TopicPartition, PartitionSnapshot]) -> None:
         match event:
@@ -147,10 +142,16 @@ class LogState:
         self.partitions[partition] = Led(core=core, epoch_base=epoch_base, configs=dict(configs), as_of_slot=as_of_slot)
 
 
-def _by_partition(meta: SlotMeta) -> Mapping[TopicPartition, _Rows]:
-    found: defaultdict[TopicPartition, _Rows] = defaultdict(_Rows)
-    for row in meta.index:
-        found[TopicPartition(row.topic_id, row.partition)].index.append(row)
-    for producer in meta.producers:
-        found[TopicPartition(producer.topic_id, producer.partition)].producers.append(producer)
+_Row = TypeVar("_Row", IndexRow, ProducerRow)
+
+
+def _by_partition(rows: Sequence[_Row]) -> dict[TopicPartition, list[_Row]]:
+    found: dict[TopicPartition, list[_Row]] = {}
+    for row in rows:
+        partition = TopicPartition(row[0], row[1])
+        own = found.get(partition)
+        if own is None:
+            found[partition] = [row]
+        else:
+            own.append(row)
     return found

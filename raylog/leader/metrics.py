@@ -58,6 +58,9 @@ class LeaderMetrics:
         self.tail_bytes = self._gauge("tail_cache_bytes", "Bytes in the tail cache.")
         self.unflushed_bytes = self._gauge("unflushed_bytes", "Bytes appended and not in a durable slot.")
         self.partitions = self._gauge("partitions", "Partitions led.")
+        self.replay_rows = self._gauge(
+            "replay_rows", "Rows of the log above its newest checkpoint: a successor replays them."
+        )
         self._request_counts: defaultdict[int, int] = defaultdict(int)
         self._request_sizes: defaultdict[int, int] = defaultdict(int)
         self._error_counts: defaultdict[tuple[int, str], int] = defaultdict(int)

@@ -13,16 +13,16 @@ from raylog.leader.handover_reader import HandoverReader
 from raylog.leader.log_state import Led, LogState
 from raylog.leader.releases import Releases
 from raylog.model.clock import Clock, Random
-from raylog.model.errors import RetryError
+from raylog.model.errors import RetryError, reading
 from raylog.model.ids import LeaderEpoch, LeaderId, TopicPartition
 from raylog.model.limits import LogLimits
 from raylog.model.logs import RoleLogger, fields
 from raylog.partition.outcomes import PlacedBatch
 from raylog.protocol.batch import headers
-from raylog.storage.checkpoint import latest_checkpoint
+from raylog.storage.checkpoint import Checkpoint, latest_checkpoint
 from raylog.storage.data_object import decode_meta
 from raylog.storage.fenced_log import FencedLog
-from raylog.storage.keys import leader_prefix
+from raylog.storage.keys import checkpoint_key, leader_prefix
 from raylog.storage.object_store import ObjectStore
 from raylog.storage.slot_format import WRITER_ID_BYTES, SlotKind
 from raylog.storage.wal import Wal
@@ -42,6 +42,8 @@ class Recovered:
     releases: Releases
     slots: int
     """Replayed."""
+    rows: int
+    """Of these slots."""
 
 
 def backoff(rng: Random, seconds_max: float = _BACKOFF_S_MAX) -> Iterator[float]:
@@ -63,7 +65,12 @@ async def recover(
     logger: RoleLogger,
 ) -> Recovered:
     """Raises FencedError when another process takes the same leader over meanwhile, CorruptError."""
-    log, state, slots, has_written = await _open_log(leader_id, store, clock, rng, limits, logger)
+    began_s = clock.monotonic()
+    log, state, slots, rows, has_written = await _open_log(leader_id, store, clock, rng, limits, logger)
+    logger.info(
+        "the leader log is replayed",
+        extra=fields(epoch=log.epoch, slots=slots, rows=rows, seconds=round(clock.monotonic() - began_s, 3)),
+    )
     for pause in backoff(rng):
         try:
             await wal.open(log.epoch, expected=has_written)
@@ -74,36 +81,46 @@ async def recover(
     tail = await _read_wal(wal, state, clock)
     for led in state.partitions.values():
         led.core.become_leader(LeaderEpoch(led.epoch_base + log.epoch))
-    return Recovered(log=log, partitions=state.partitions, tail=tail, releases=state.releases, slots=slots)
+    return Recovered(log=log, partitions=state.partitions, tail=tail, releases=state.releases, slots=slots, rows=rows)
 
 
 async def _open_log(
     leader_id: LeaderId, store: ObjectStore, clock: Clock, rng: Random, limits: LogLimits, logger: RoleLogger
-) -> tuple[FencedLog, LogState, int, bool]:
-    """The open log, its state, the slots replayed, and whether an earlier epoch got as far as its WAL."""
+) -> tuple[FencedLog, LogState, int, int, bool]:
+    """The open log, its state, the slots replayed and their rows, and whether an earlier epoch got as far as its WAL."""
     prefix = leader_prefix(leader_id)
     for pause in backoff(rng):
         log = FencedLog(store, prefix, writer_id=rng.randbytes(WRITER_ID_BYTES), clock=clock, rng=rng, limits=limits)
         try:
             checkpoint = await latest_checkpoint(store, prefix)
-            state = LogState(leader_id, decode_checkpoint_state(checkpoint.state) if checkpoint else None)
+            state = state_at(leader_id, checkpoint)
             reader = HandoverReader(store)
-            slots = 0
+            slots = rows = 0
             has_written = checkpoint is not None
             async with aclosing(log.open(checkpoint)) as replay:
                 async for slot in replay:
                     slots += 1
                     if slot.kind is SlotKind.APPEND:
                         has_written = True
-                        meta = decode_meta(slot.meta)
+                        with reading(f"'{slot.key}'"):
+                            meta = decode_meta(slot.meta)
+                        rows += meta.row_count
                         handed = await reader.handed_to(prefix, slot.number, state.taken_over(meta))
                         state.apply(slot.number, meta, handed)
         except RetryError as error:
             logger.warning("the leader log cannot be read now, trying again", extra=fields(error=error))
             await clock.sleep(pause)
             continue
-        return log, state, slots, has_written
+        return log, state, slots, rows, has_written
     raise AssertionError("pauses never end")
+
+
+def state_at(leader_id: LeaderId, checkpoint: Checkpoint | None) -> LogState:
+    """What a leader's log says up to its checkpoint; None: nothing yet. Raises CorruptError."""
+    if checkpoint is None:
+        return LogState(leader_id)
+    with reading(f"'{checkpoint_key(leader_prefix(leader_id), checkpoint.slot)}'"):
+        return LogState(leader_id, decode_checkpoint_state(checkpoint.state))
 
 
 async def _read_wal(wal: Wal, state: LogState, clock: Clock) -> list[tuple[TopicPartition, tuple[PlacedBatch, ...]]]:

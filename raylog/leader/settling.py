@@ -93,7 +93,7 @@ class Settling:
             self._cache.unpin(hosted.tail, settled.rows[-1].last_offset + 1)
         self._cache.trim()
         self._appender.flushed(cut.body_bytes)
-        self._checkpoints.settled(slot, cut.body_bytes)
+        self._checkpoints.settled(slot, cut.body_bytes, cut.meta.row_count)
         self._metrics.flush_bytes.observe(cut.body_bytes)
         self._admission.retry()
 

@@ -3,6 +3,9 @@
 The Kafka error code for a client is chosen once, where the answer is made. A message is one readable sentence.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class RaylogError(Exception):
     """Base of all errors that Raylog raises on purpose."""
@@ -32,9 +35,22 @@ class CorruptError(RaylogError):
     """Stored or received bytes are not what their checksum, magic or version promises."""
 
 
+class NewerFormatError(CorruptError):
+    """The bytes are whole, but a newer Raylog wrote them: this one refuses them and never guesses. The message says so."""
+
+
 class NotFoundError(RaylogError):
     """No object has this key."""
 
 
 class AlreadyExistsError(RaylogError):
     """A put-if-absent found the key taken."""
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Have a CorruptError of what runs in here name ``what`` was read, such as an object of the bucket: decoders do not know."""
+    try:
+        yield
+    except CorruptError as error:
+        raise type(error)(f"{what} cannot be read: {error}") from error

@@ -46,30 +46,33 @@ class FlushedState:
 
     def apply(self, leader_id: int, slot: int, rows: Iterable[IndexRow], producers: Iterable[ProducerRow]) -> None:
         """A durable slot's rows of this partition. Raises CorruptError when they do not continue where the last one ended."""
+        begins_at = self.end_offset
         for row in rows:
-            if row.first_offset != self.end_offset and not self.end_offset < row.first_offset == self.log_start_offset:
+            _, partition, first_offset, last_offset, position, size_bytes, max_timestamp_ms, record_count, epoch = row
+            if first_offset != self.end_offset and not self.end_offset < first_offset == self.log_start_offset:
                 raise CorruptError(
-                    f"Slot {slot} of leader {leader_id} continues partition {row.partition} of topic {row.topic_id} at"
-                    f" offset {row.first_offset}, where {self.end_offset} comes next."
+                    f"Slot {slot} of leader {leader_id} continues partition {partition} of topic {row.topic_id} at"
+                    f" offset {first_offset}, where {self.end_offset} comes next."
                 )
-            self.end_offset = row.last_offset + 1
-            self.epochs.assign(row.leader_epoch, row.first_offset)
+            self.end_offset = last_offset + 1
+            self.epochs.assign(epoch, first_offset)
             self.index.append(
                 IndexEntry(
                     leader_id,
                     slot,
-                    row.position,
-                    row.size_bytes,
-                    row.first_offset,
-                    row.last_offset,
-                    row.max_timestamp_ms,
-                    row.leader_epoch,
-                    row.record_count,
+                    position,
+                    size_bytes,
+                    first_offset,
+                    last_offset,
+                    max_timestamp_ms,
+                    epoch,
+                    record_count,
                 )
             )
         for producer in producers:
             self.producers.record(producer.producer_id, producer.producer_epoch, producer_batch(producer))
-        self._trim()
+        if begins_at <= self.log_start_offset:
+            self._trim()  # else all that was added lies above the log's start, and nothing else has moved
 
     def swap(self, segment: int, rows: Sequence[SwapRow]) -> bool:
         """A durable swap's contiguous rows of this partition take the place of those that lie in their offsets.

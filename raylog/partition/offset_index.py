@@ -84,12 +84,15 @@ class OffsetIndex:
 
     def append(self, entry: IndexEntry) -> None:
         """Add a run after all others."""
-        assert self.last_offset < entry.first_offset <= entry.last_offset and entry.size_bytes > 0, entry
+        _, _, _, size_bytes, first_offset, last_offset, max_timestamp_ms, _, _ = entry
+        assert self.last_offset < first_offset <= last_offset and size_bytes > 0, entry
         for column, value in zip(self._columns, entry, strict=True):
             column.append(value)
-        newest = entry.max_timestamp_ms
-        self._newest.append(max(newest, self._newest[-1]) if self._newest else newest)
-        self._size_bytes += entry.size_bytes
+        newest = self._newest
+        if newest and newest[-1] > max_timestamp_ms:
+            max_timestamp_ms = newest[-1]
+        newest.append(max_timestamp_ms)
+        self._size_bytes += size_bytes
 
     def row_of(self, offset: int) -> int:
         """The row that holds ``offset``, or the next one after it; ``len`` when it is after all."""

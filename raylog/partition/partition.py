@@ -154,8 +154,10 @@ class Partition:
             self._epochs.assign(row.leader_epoch, row.first_offset)
         for producer in producers:
             self._producers.record(producer.producer_id, producer.producer_epoch, producer_batch(producer))
-        self._log_end_offset = self._high_watermark = self._flushed.end_offset
-        self._epochs.trim(min(self.log_start_offset, self._log_end_offset))
+        begins_at, end_offset = self._log_end_offset, self._flushed.end_offset
+        self._log_end_offset = self._high_watermark = end_offset
+        if begins_at <= self._flushed.log_start_offset:
+            self._epochs.trim(min(self._flushed.log_start_offset, end_offset))
 
     def replay_log_start(self, offset: int) -> None:
         """A durable LogStart event, during recovery."""

@@ -17,9 +17,9 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from raylog.model.errors import CorruptError
+from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import LeaderEpoch, ProducerId, TopicId, TopicPartition
-from raylog.storage.slot_events import SlotEvent, event_from_json, event_to_json
+from raylog.storage.slot_events import SlotEvent, Swap, event_from_json, event_to_json
 
 META_VERSION = 1
 
@@ -102,6 +102,12 @@ class SlotMeta:
     events: Sequence[SlotEvent] = ()
     """In log order; they take effect before the slot's batches."""
 
+    @property
+    def row_count(self) -> int:
+        """Of the index, the producers and the swaps: what a replay's time grows with."""
+        swapped = sum(len(part.rows) for event in self.events if isinstance(event, Swap) for part in event.parts)
+        return len(self.index) + len(self.producers) + swapped
+
     def validate(self, body_bytes: int, body_start: int = 64) -> None:
         """Assert what every writer keeps: runs inside the body, offsets rising per partition."""
         next_offset: dict[TopicPartition, int] = {}
@@ -165,7 +171,7 @@ def decode_meta(data: bytes) -> SlotMeta:
         raise CorruptError("The meta of a leader log's slot does not begin with its magic.")
     _, version, _, *sizes, _ = _ENVELOPE.unpack_from(data)
     if version != META_VERSION:
-        raise CorruptError(
+        raise NewerFormatError(
             f"A slot's index has version {version}, but this Raylog reads version {META_VERSION}: use a newer Raylog."
         )
     parts, position = [], _ENVELOPE.size

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from raylog.model.clock import Clock
-from raylog.model.errors import FencedError, RetryError
+from raylog.model.errors import FencedError, RetryError, reading
 from raylog.model.ids import LeaderId, LogEpoch, Lsn
 from raylog.model.logs import RoleLogger, fields, role_logger
 from raylog.storage.wal import FlushPolicy, WalEntry
@@ -95,7 +95,8 @@ class FileWal:
     async def open(self, epoch: LogEpoch, *, expected: bool = False) -> None:
         assert self._epoch == 0, "a FileWal is opened once"
         try:
-            self._leftovers = await self._offload(lambda: self._take_over(epoch, expected))
+            with reading(f"The WAL {self._name}"):
+                self._leftovers = await self._offload(lambda: self._take_over(epoch, expected))
         except OSError as error:
             raise RetryError(f"The WAL {self._name} is not reachable: {error}. Is its volume mounted here?") from error
         self._epoch = epoch

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raylog.model.buffers import Buffer
-from raylog.model.errors import CorruptError
+from raylog.model.errors import CorruptError, NewerFormatError
 
 VERSION = 1
 RANGES_MAX = 0xFFFF
@@ -64,8 +64,12 @@ def decode_read_plan(data: Buffer) -> tuple[ObjectRange, ...]:
 
 def _decoded(view: memoryview) -> tuple[ObjectRange, ...]:
     magic, version, count = _HEAD.unpack_from(view)
-    if magic != _MAGIC or version != VERSION:
-        raise CorruptError(f"A read plan begins with {bytes(view[:5])!r}; this Raylog reads version {VERSION}.")
+    if magic != _MAGIC:
+        raise CorruptError(f"A read plan does not begin with {magic!r}.")
+    if version != VERSION:
+        raise NewerFormatError(
+            f"A leader sent a read plan of version {version}, but this Raylog reads version {VERSION}: use a newer Raylog."
+        )
     at = _HEAD.size
     ranges: list[ObjectRange] = []
     key = ""

@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from raylog.model.errors import CorruptError
+from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import TopicId, TopicPartition
 
 
@@ -148,7 +148,7 @@ def event_from_json(values: Mapping[str, Any]) -> SlotEvent:
     name = values.get("type")
     event_type = _TYPES.get(str(name))
     if event_type is None:
-        raise CorruptError(
+        raise NewerFormatError(
             f"A slot holds an event of type '{name}', which this Raylog does not know: use a newer Raylog."
         )
     given = {key: value for key, value in values.items() if key != "type"}

@@ -13,7 +13,7 @@ from enum import IntEnum
 from crc32c import crc32c
 
 from raylog.model.buffers import Buffer
-from raylog.model.errors import CorruptError
+from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import LogEpoch
 
 RECORD_BYTES = 64
@@ -151,11 +151,11 @@ def _decode_record(magic: bytes, data: memoryview, key: str) -> SlotRecord:
         raise CorruptError(f"The header or footer of slot '{key}' does not match its checksum.")
     _, version, kind, _, meta_crc, epoch, slot, writer_id, body_bytes, meta_bytes = _FIELDS.unpack(fields)
     if version != FORMAT_VERSION:
-        raise CorruptError(
+        raise NewerFormatError(
             f"Slot '{key}' has format version {version}, but this Raylog reads version {FORMAT_VERSION}: use a newer Raylog."
         )
     if kind not in SlotKind.__members__.values():
-        raise CorruptError(f"Slot '{key}' is of kind {kind}, which this Raylog does not know: use a newer Raylog.")
+        raise NewerFormatError(f"Slot '{key}' is of kind {kind}, which this Raylog does not know: use a newer Raylog.")
     return SlotRecord(
         kind=SlotKind(kind),
         slot=slot,

@@ -8,6 +8,9 @@
   adds to its own segments later lies behind the cut, and no recovery ever reads it.
 - The *fence* is one page of marks. An epoch's mark has its own place, so that two writers who open at the same time cannot
   overwrite each other's, and the highest mark never goes down.
+
+Entries have the version of their segment's header. The format is described for other programs in docs/format.md, and golden
+files keep it.
 """
 
 import struct
@@ -18,7 +21,7 @@ from uuid import UUID
 from crc32c import crc32c
 
 from raylog.model.buffers import Buffer
-from raylog.model.errors import CorruptError
+from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import LeaderId, LogEpoch, Lsn, TopicId, TopicPartition
 from raylog.storage.wal import WalEntry
 
@@ -38,7 +41,8 @@ _ENTRY = struct.Struct(">IQQQ16si")  # body length, epoch, generation, LSN, topi
 SEGMENT_FIXED_BYTES = _CRC.size + _SEGMENT.size
 ENTRY_HEADER_BYTES = _CRC.size + _ENTRY.size
 
-_FENCE_MARK = struct.Struct(">8sQQI")  # magic, leader, epoch, CRC of the three
+FENCE_VERSION = 0
+_FENCE_MARK = struct.Struct(">8sHHIQI")  # magic, version, reserved, leader, epoch, CRC of the five
 _FENCE_MAGIC = b"RAYLOGWF"
 _FENCE_STRIDE_BYTES = 32
 _FENCE_PLACES = 128
@@ -88,7 +92,9 @@ def decode_segment_header(data: Buffer) -> SegmentHeader | None:
     if magic != _SEGMENT_MAGIC or end > len(data) or crc32c(memoryview(data)[_CRC.size : end]) != crc:
         return None
     if version != VERSION:
-        raise CorruptError(f"This WAL segment has format version {version}, but this Raylog reads version {VERSION}.")
+        raise NewerFormatError(
+            f"It has format version {version}, but this Raylog reads version {VERSION}: use a newer Raylog."
+        )
     cuts = {
         LogEpoch(cut_epoch): Lsn(lsn) for cut_epoch, lsn in _CUT.iter_unpack(memoryview(data)[SEGMENT_FIXED_BYTES:end])
     }
@@ -144,21 +150,26 @@ def cut_off_entry_bytes(data: Buffer, header: SegmentHeader, lsn: Lsn, position:
 
 def encode_fence_mark(leader_id: LeaderId, epoch: LogEpoch) -> tuple[int, bytes]:
     """The mark of an epoch, and its place in the fence file."""
-    content = _FENCE_MARK.pack(_FENCE_MAGIC, leader_id, epoch, 0)[: -_CRC.size]
+    content = _FENCE_MARK.pack(_FENCE_MAGIC, FENCE_VERSION, 0, leader_id, epoch, 0)[: -_CRC.size]
     return epoch % _FENCE_PLACES * _FENCE_STRIDE_BYTES, content + _CRC.pack(crc32c(content))
 
 
 def highest_fence_mark(data: Buffer, leader_id: LeaderId) -> LogEpoch:
     """The highest epoch that holds the WAL; 0 when none does. A mark half written does not count yet.
 
-    Raises CorruptError when the marks are another leader's: the folder is not this leader's WAL.
+    Raises CorruptError when a mark is another leader's, so that the folder is not this leader's WAL, or of a newer format.
     """
     highest = LogEpoch(0)
     view = memoryview(data)
     for place in range(0, len(view) - _FENCE_MARK.size + 1, _FENCE_STRIDE_BYTES):
-        magic, leader, epoch, crc = _FENCE_MARK.unpack_from(view, place)
+        magic, version, _, leader, epoch, crc = _FENCE_MARK.unpack_from(view, place)
         if magic != _FENCE_MAGIC or crc32c(view[place : place + _FENCE_MARK.size - _CRC.size]) != crc:
             continue
+        if version != FENCE_VERSION:
+            raise NewerFormatError(
+                f"The WAL's fence has a mark of version {version}, but this Raylog reads version {FENCE_VERSION}: use a newer "
+                "Raylog."
+            )
         if leader != leader_id:
             raise CorruptError(f"This WAL folder belongs to leader {leader}, not to leader {leader_id}.")
         highest = max(highest, LogEpoch(epoch))

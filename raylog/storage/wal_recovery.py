@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
-from raylog.model.errors import CorruptError, FencedError
+from raylog.model.errors import CorruptError, FencedError, reading
 from raylog.model.ids import LeaderId, LogEpoch, Lsn
 from raylog.storage.wal import WalEntry
 from raylog.storage.wal_disk import SegmentFile, WalDisk
@@ -83,7 +83,8 @@ def find_leftovers(disk: WalDisk, leader_id: LeaderId, epoch: LogEpoch) -> Lefto
 def _look(disk: WalDisk, name: str) -> _OldSegment | None:
     file = disk.open(name)
     try:
-        header = decode_segment_header(file.read(0, HEADER_BYTES_MAX))
+        with reading(f"The WAL segment '{name}'"):
+            header = decode_segment_header(file.read(0, HEADER_BYTES_MAX))
     finally:
         file.close()
     return None if header is None else _OldSegment(name=name, header=header)

@@ -18,14 +18,21 @@ class ServeProcess:
     """One ``raylog serve`` on loopback, with the processes it has started."""
 
     def __init__(
-        self, store: str, folder: Path, extra: tuple[str, ...] = (), env: dict[str, str] | None = None
+        self,
+        store: str,
+        folder: Path,
+        extra: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
+        working_folder: Path | None = None,
     ) -> None:
+        """``folder`` gets the output; the command runs in ``working_folder``, or where the caller does."""
         self.store = store
         self.port = free_port()
         self.metrics_port = free_port()
         self.output = folder / f"serve-{self.port}.log"
         self._extra = extra
         self._env = {**os.environ, **(env or {})}
+        self._working_folder = working_folder
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -43,6 +50,7 @@ class ServeProcess:
                 stdout=output,
                 stderr=subprocess.PIPE,
                 env=self._env,
+                cwd=self._working_folder,
                 start_new_session=True,
             )
         ready = threading.Event()

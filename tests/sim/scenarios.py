@@ -1,8 +1,10 @@
 """Directed trouble, for what random trouble meets too seldom. Each is a ``trouble`` of a run whose shape goes with it."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
+from raylog.leader.leader import Leader
 from tests.sim.cluster import Shape, limits
 from tests.sim.control import ControllerClient
 from tests.sim.garbage import ROLE
@@ -29,6 +31,18 @@ SLEEPING_COLLECTOR_SHAPE = Shape(
     wal_classes=("object",),
     limits=limits(checkpoint_slots=1, trim_grace_s=1.0, garbage_interval_s=1.0),
 )
+
+
+CHECKPOINT_ROWS = 40
+SHORT_TAILS_SHAPE = Shape(
+    gateways=1,
+    leaders_per_class=1,
+    limits=replace(
+        limits(),
+        leader=replace(limits().leader, checkpoint_slots=1_000_000, checkpoint_rows=CHECKPOINT_ROWS),
+    ),
+)
+"""Checkpoints fall due by rows alone."""
 
 
 async def live_takeovers(run: Run) -> None:
@@ -95,6 +109,19 @@ async def interrupted_release(run: Run) -> None:
     cluster.bucket.ambush = None
 
 
+async def short_tails(run: Run) -> None:
+    """Leaders are killed at any time; the trace has how many rows a successor finds above the newest checkpoint."""
+    cluster = run.cluster
+    for _ in range(12):
+        await asyncio.sleep(run.rng.uniform(1.0, 4.0))
+        for leader_id, process in sorted(cluster.leaders.items()):
+            if isinstance(process.role, Leader):
+                assert process.role._parts is not None
+                checkpoints = process.role._parts.checkpoints
+                run.trace.event("tail", f"leader-{leader_id} {checkpoints.replay_rows} {checkpoints.newest_slot}")
+                cluster.kill(process)
+
+
 async def outage(run: Run) -> None:
     """The bucket is away for two minutes."""
     await asyncio.sleep(2.0)
@@ -115,5 +142,6 @@ SCENARIOS = {
     "collected_controller": (COLLECTED_CONTROLLER_SHAPE, sleeping_controller),
     "sleeping_collector": (SLEEPING_COLLECTOR_SHAPE, sleeping_collector),
     "interrupted_release": (INTERRUPTED_RELEASE_SHAPE, interrupted_release),
+    "short_tails": (SHORT_TAILS_SHAPE, short_tails),
     "outage": (OUTAGE_SHAPE, outage),
 }

@@ -9,6 +9,7 @@ import pytest
 
 from tests.sim.pool import run_seed, run_seeds
 from tests.sim.run import simulate
+from tests.sim.scenarios import CHECKPOINT_ROWS
 
 SEEDS = int(os.environ.get("RAYLOG_SIM_SEEDS", "200"))
 _BLOCK = 40
@@ -39,6 +40,20 @@ def test_an_outage_of_minutes_stops_clients_and_loses_nothing() -> None:
     assert told["file", "request_timed_out"], told
     assert told["object", "request_timed_out"], told
     assert not told["object", "none"], told
+
+
+def test_a_successor_never_finds_many_more_rows_than_a_checkpoint_falls_due_by() -> None:
+    """Those of the slots that settle while the checkpoint is written come on top."""
+    tails: list[int] = []
+    covered: set[str] = set()
+    for outcome in (run_seed(f"short_tails/{seed}") for seed in range(4)):
+        assert not outcome.anomalies, outcome.text()
+        for words in map(str.split, outcome.trace.lines):
+            if words[1] == "tail":
+                tails.append(int(words[3]))
+                covered.add(f"{outcome.seed} {words[2]} {words[4]}")
+    assert max(tails) <= 2 * CHECKPOINT_ROWS, sorted(tails)
+    assert sum(tails) > len(tails) * CHECKPOINT_ROWS / 5 and len(covered) > 12, (sorted(tails), covered)
 
 
 def test_a_seed_gives_the_same_run_in_every_process() -> None:

@@ -60,6 +60,37 @@ async def test_trimming_stops_at_the_first_slot_that_a_row_points_into(cluster: 
     assert [hosted.core.log_start_offset for hosted in cluster.leaders[-1]._parts.context.partitions] == [1, 4, 3]
 
 
+async def test_what_a_successor_replays_is_bounded_by_rows(cluster: Any, kit: Any) -> None:
+    await cluster.controller.assign(kit.assignment(0), kit.assignment(1))
+    await cluster.start(leader_limits={"checkpoint_rows": 6, "checkpoint_slots": 1_000_000})
+    client = await cluster.client()
+    most = 0
+    for number in range(40):
+        await produce(cluster, client, kit, number % 2)
+        checkpoints = cluster.leaders[-1]._parts.checkpoints
+        while checkpoints._due.is_set() or checkpoints.lock.locked():
+            await client.ask(kit.fetch_request({}))
+        most = max(most, checkpoints.replay_rows)
+    # Not quite: a slot may settle while a checkpoint is written.
+    assert 4 <= most <= 6 + 1
+    left = checkpoints.replay_rows
+    await cluster.crash()
+    await cluster.start(leader_limits={"checkpoint_rows": 6, "checkpoint_slots": 1_000_000})
+    assert cluster.leaders[-1]._parts.checkpoints.replay_rows == left
+
+
+async def test_a_large_state_is_written_after_more_rows(cluster: Any, kit: Any) -> None:
+    """As many as take as long to replay as the checkpoint takes to be read."""
+    await cluster.controller.assign(kit.assignment(0))
+    await cluster.start(leader_limits={"checkpoint_rows": 2, "checkpoint_slots": 1_000_000})
+    client = await cluster.client()
+    for _ in range(20):
+        await produce(cluster, client, kit, 0)
+    checkpoints = cluster.leaders[-1]._parts.checkpoints
+    await checkpoints.write()
+    assert len(needed(cluster)) == 20 and checkpoints._rows_due == 20 // 5
+
+
 async def test_an_idle_leader_writes_a_checkpoint_by_time_once(cluster: Any, kit: Any) -> None:
     await cluster.controller.assign(kit.assignment())
     leader = await cluster.start(leader_limits={"checkpoint_s_max": 1e-9})

@@ -13,10 +13,11 @@ import pytest
 from kio.schema.errors import ErrorCode
 
 from raylog.coordination import messages
+from raylog.coordination.records import encode_group_key
 from raylog.coordination.settings import GroupSettings
 from raylog.leader import coordinator_shell
 from raylog.leader.coordinator_shell import CoordinatorShell
-from raylog.model.errors import CorruptError, FencedError, RetryError, StaleRouteError
+from raylog.model.errors import CorruptError, FencedError, NewerFormatError, RetryError, StaleRouteError
 from raylog.model.ids import TopicId, TopicPartition
 from raylog.protocol.batch import Record, encode_batch, headers, patched
 
@@ -226,7 +227,7 @@ async def test_records_that_no_coordinator_wrote_are_left_out(world: World) -> N
         await shell.ask(commit(1))
     for key, value in (
         (b"\x00\x01garbage", b""),
-        (b"\x00\x02\x00\x01g", b"\x00\x09"),
+        (b"\x00\x02\x00\x01g", b"\xff\xff"),
         (None, b"x"),
         (b"\x00\x07", b""),
     ):
@@ -327,6 +328,13 @@ async def test_an_append_that_fails_ends_it(world: World, failure: Exception) ->
 async def test_a_log_that_cannot_be_read_is_a_failure_of_the_leader(world: World) -> None:
     world.log.failure = CorruptError("bad bytes")
     with pytest.raises(CorruptError):
+        await world.shell().run()
+
+
+async def test_a_record_of_a_newer_coordinator_is_not_left_out(world: World) -> None:
+    newer = Record(offset=0, timestamp_ms=0, key=encode_group_key("g"), value=b"\0\5 as nobody knows yet")
+    world.log.append_internal(PARTITION, encode_batch([newer]))
+    with pytest.raises(NewerFormatError, match=r"offset 0 of __consumer_offsets-3 .*use a newer Raylog"):
         await world.shell().run()
 
 

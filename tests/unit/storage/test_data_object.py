@@ -29,7 +29,7 @@ from raylog.storage.slot_events import (
     event_to_json,
 )
 
-GOLDEN = Path(__file__).parent / "golden" / "data-object-meta-v1.bin"
+GOLDEN = Path(__file__).parents[2] / "golden" / "files" / "data-object-meta-v1.bin"
 ORDERS, CLICKS = UUID("01234567-89ab-4def-8123-456789abcdef"), UUID(int=2**128 - 1)
 FIRST_EVENTS = (
     Adopt(partition=TopicPartition(ORDERS, 0), epoch_base=-3, topic_name="orders", configs={"retention.ms": "1"}),

@@ -11,7 +11,7 @@ from raylog.storage.handover import Handover, decode_handover, read_handover, wr
 from raylog.storage.keys import ObjectKind, handover_key, object_name
 from raylog.storage.memory_store import MemoryStore
 
-GOLDEN = Path(__file__).parent / "golden" / "handover-v1.bin"
+GOLDEN = Path(__file__).parents[2] / "golden" / "files" / "handover-v1.bin"
 NUMBER = 2**63 - 1
 KEY = "leaders/000003/handover/09223372036854775807"
 HANDOVER = Handover(

@@ -11,7 +11,7 @@ from raylog.storage.data_object import IndexRow, decode_meta
 from raylog.storage.segment import LEVEL_MAX, encode_segment, segment_level, segment_number
 from raylog.storage.slot_format import RECORD_BYTES, SlotKind, decode_footer, decode_header, meta_from_tail
 
-GOLDEN = Path(__file__).parent / "golden" / "segment-v1.bin"
+GOLDEN = Path(__file__).parents[2] / "golden" / "files" / "segment-v1.bin"
 NUMBER = 0x2123_4567_89AB_CDEF
 BODY = [b"batches of one partition, ", b"then those of the next"]
 ROWS = [

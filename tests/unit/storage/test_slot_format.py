@@ -21,7 +21,7 @@ from raylog.storage.slot_format import (
     record_of,
 )
 
-GOLDEN = Path(__file__).parent / "golden" / "slot-v1.bin"
+GOLDEN = Path(__file__).parents[2] / "golden" / "files" / "slot-v1.bin"
 BODY = [b"record ", bytearray(b"batches"), memoryview(b" by reference")]
 META = b'{"what": "the meta"}'
 
