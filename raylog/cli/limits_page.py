@@ -73,8 +73,8 @@ _OUTAGES: Final = """\
 - **The WAL's disk is full** (ENOSPC, EDQUOT). Producers are acknowledged as long as a spare segment has room; then they wait as
   above. All goes on when trimming or the disk gives room, which is looked at each second. Any other error of the disk ends the
   leader, as nobody knows then whether it has the bytes.
-- **A consumer does not read.** It is not read either. Where `gateway.fetch_total_bytes_max` is used up other answers from the
-  bucket wait, and who has taken nothing for 10 s is closed.
+- **A consumer does not read.** It is not read either. Where `gateway.fetch_total_bytes_max` is used up, who has taken nothing for
+  10 s is closed, and until then the others get answers of `gateway.answer_bytes_max`, or one batch.
 - **Too many connections.** The one above `gateway.connections_max` is closed at once.
 
 Bytes are those of the records. A batch costs its leader about 500 bytes besides, so records that come one by one, of 100 bytes
@@ -100,7 +100,7 @@ _HELD: Final = (
         "gateway",
         "answers that a client does not take",
         "`gateway.answer_bytes_max`, `gateway.fetch_total_bytes_max`",
-        "not read; closed when others wait for the memory",
+        "not read; closed when the memory is used up",
     ),
     (
         "gateway",

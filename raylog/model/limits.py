@@ -33,12 +33,14 @@ class GatewayLimits:
     """Bytes of requests in flight of one connection, above which it is not read."""
     total_bytes_max: int = 256 * MIB
     """Bytes of requests in flight of all connections, above which none that adds to them is read."""
-    answer_bytes_max: int = 4 * MIB
-    """Bytes of answers that a client has not taken, above which its requests are not read."""
+    answer_bytes_max: int = 256 * KIB
+    """Bytes of answers that a client has not taken, above which its requests are not read. One that takes its answers gets as
+    much however many others do not."""
     fetch_bytes_max: int = 55 * MIB
     """A Fetch asks for no more, whatever the client says (Kafka's fetch.max.bytes)."""
     fetch_total_bytes_max: int = 256 * MIB
-    """Bytes that answers being made have from the bucket, and that clients have not taken; more fetches wait."""
+    """Bytes that answers being made have from the bucket, and that clients have not taken; above it fetches get
+    ``answer_bytes_max`` each, or one batch."""
     leader_bytes_max: int = 128 * MIB
     """Bytes of requests unanswered by one leader, above which connections that add to them are not read."""
     leader_connect_s_max: float = 2.0
