@@ -61,11 +61,11 @@ async def _ask_when_ready(context: RequestContext, request: Any) -> tuple[Any, A
             await context.client.ready_for_records()
         except ConnectionResetError as error:
             raise CloseConnection("The client went away before its fetch.") from error
-        if context.services.answers.is_over:
+        if _is_memory_used_up(context):
             request = replace(request, max_bytes=min(request.max_bytes, small_bytes))
             return request, await gather_answers(context, request, sort_by_leader(context, request))
         answers = await _ask(context, request)
-        if _records_bytes(answers) <= small_bytes or not context.services.answers.is_over:
+        if _records_bytes(answers) <= small_bytes or not _is_memory_used_up(context):
             return request, answers
         del answers
 
@@ -83,6 +83,11 @@ async def _ask(context: RequestContext, request: Any) -> Answers | Buffer:
     if not has_plans(frame):
         return frame
     return answers_of(decode_response(_KEY, context.head.api_version, frame)[1])
+
+
+def _is_memory_used_up(context: RequestContext) -> bool:
+    """Whether answers that clients do not take have it."""
+    return context.services.answers.is_over
 
 
 def _records_bytes(answers: Answers | Buffer) -> int:
