@@ -112,11 +112,10 @@ def encode_entry_header(entry: WalEntry, epoch: LogEpoch, generation: int) -> by
     return _CRC.pack(crc) + head
 
 
-def decode_entries(data: Buffer, header: SegmentHeader, first_lsn: Lsn) -> Iterator[WalEntry]:
-    """The entries of a segment, from its header's end and from ``first_lsn`` on, up to the first that is torn, corrupt or of
-    another use of the file."""
+def decode_entries(data: Buffer, header: SegmentHeader, first_lsn: Lsn, position: int) -> Iterator[WalEntry]:
+    """The entries of a segment from ``position`` in ``data`` and from ``first_lsn`` on, up to the first that is torn, corrupt or
+    of another use of the file."""
     view = memoryview(data)
-    position = header.size_bytes
     lsn = first_lsn
     while position + ENTRY_HEADER_BYTES <= len(view):
         (crc,) = _CRC.unpack_from(view, position)

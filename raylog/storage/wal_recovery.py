@@ -97,5 +97,5 @@ def read_segment(disk: WalDisk, old: OldEpoch, index: int, next_lsn: Lsn) -> lis
         data = file.read(0, file.size_bytes)
     finally:
         file.close()
-    entries = decode_entries(data, segment.header, next_lsn)
+    entries = decode_entries(data, segment.header, next_lsn, segment.header.size_bytes)
     return list(takewhile(lambda entry: old.last_lsn is None or entry.lsn <= old.last_lsn, entries))

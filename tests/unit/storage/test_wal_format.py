@@ -77,7 +77,7 @@ def test_a_newer_format_is_refused_and_not_taken_for_a_torn_header() -> None:
 @given(st.lists(st.binary(max_size=300), max_size=8))
 def test_entries_come_back(bodies: list[bytes]) -> None:
     data = segment(header(), bodies) + bytes(100)
-    found = list(decode_entries(data, header(), Lsn(1)))
+    found = list(decode_entries(data, header(), Lsn(1), header().size_bytes))
     assert [entry.parts for entry in found] == [(body,) for body in bodies]
     assert [entry.lsn for entry in found] == list(range(1, len(bodies) + 1))
     assert all(entry.partition == TopicPartition(TopicId(UUID(int=9)), 2) for entry in found)
@@ -85,8 +85,8 @@ def test_entries_come_back(bodies: list[bytes]) -> None:
 
 def test_content_of_another_use_of_the_file_is_no_entry() -> None:
     data = segment(header(generation=1), [b"old"])
-    assert not list(decode_entries(data, header(generation=2), Lsn(1)))
-    assert not list(decode_entries(data, header(generation=1), Lsn(2)))
+    assert not list(decode_entries(data, header(generation=2), Lsn(1), header().size_bytes))
+    assert not list(decode_entries(data, header(generation=1), Lsn(2), header().size_bytes))
 
 
 def test_the_highest_mark_never_goes_down() -> None:
