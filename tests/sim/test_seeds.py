@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from tests.sim.cluster import SPILLING_BYTES
 from tests.sim.pool import run_seed, run_seeds
 from tests.sim.run import simulate
 
@@ -39,6 +40,16 @@ def test_an_outage_of_minutes_stops_clients_and_loses_nothing() -> None:
     assert told["file", "request_timed_out"], told
     assert told["object", "request_timed_out"], told
     assert not told["object", "none"], told
+
+
+def test_outages_longer_than_memory_lasts_stop_nobody_whose_wal_has_room() -> None:
+    """What is in the WAL alone is read by consumers, brought into slots by its leader, and by the next one after a kill."""
+    spilled_bytes = []
+    for outcome in (run_seed(f"spilling_outages/{seed}") for seed in range(6)):
+        assert not outcome.anomalies, outcome.text()
+        events = (line.split() for line in outcome.trace.lines)
+        spilled_bytes.append(max(int(words[3]) for words in events if words[1] == "spilled"))
+    assert min(spilled_bytes) > SPILLING_BYTES, spilled_bytes
 
 
 def test_a_seed_gives_the_same_run_in_every_process() -> None:
