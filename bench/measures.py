@@ -16,6 +16,7 @@ from bench.servers import Server, ServerError
 
 _CLIENT_S_MAX = 600
 _TOPIC_S_MAX = 60
+_ROOT = Path(__file__).parent.parent
 MIB = 1 << 20
 
 
@@ -133,7 +134,45 @@ class HalfLoadLatency:
         yield from _latency_figures("half the highest throughput", result)
 
 
-Measure = Idle | Throughput | RequestLatency | HalfLoadLatency
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatchUp:
+    """Single-record requests at a fixed rate, without and with a consumer that reads old records as fast as it can."""
+
+    rate_hz: int = 1_000
+    record_bytes: int = 100
+    old_record_bytes: int = 1024
+    partitions: int = 12
+    name: str = "catch-up"
+
+    def run(self, server: Server, effort: Effort) -> Iterator[Figure]:
+        with topic_of(server, self.partitions) as old, topic_of(server, self.partitions) as live:
+            written = _client(
+                "produce",
+                server,
+                topic=old,
+                record_bytes=self.old_record_bytes,
+                warm_up_s=0,
+                seconds=10 * effort.seconds,
+                bytes_max=effort.bytes_max,
+            )
+            time.sleep(effort.warm_up_s)
+            what = f"{self.rate_hz:,} single-record requests/s"
+            yield from _latency_figures(f"{what}, no catch-up", self._latency(server, effort, live))
+            # The second half may still be in the server's memory.
+            records = written["records_in_topic"] // 2
+            with _CatchUpReader(server, old, self.partitions, records, self.old_record_bytes) as reader:
+                result = self._latency(server, effort, live)
+                rate = reader.finish()
+            yield from _latency_figures(f"{what}, with catch-up", result)
+            yield Figure(name="catch-up beside it", value=rate / 1e6, unit="MB/s")
+
+    def _latency(self, server: Server, effort: Effort, topic: str) -> dict[str, Any]:
+        return _latency(
+            server, effort, topic, self.partitions, self.record_bytes, self.rate_hz, single=True, sample_every=1
+        )
+
+
+Measure = Idle | Throughput | RequestLatency | HalfLoadLatency | CatchUp
 
 MEASURES: tuple[Measure, ...] = (
     Idle(),
@@ -141,6 +180,7 @@ MEASURES: tuple[Measure, ...] = (
     RequestLatency(rate_hz=1_000),
     RequestLatency(rate_hz=5_000),
     HalfLoadLatency(),
+    CatchUp(),
 )
 
 
@@ -171,18 +211,55 @@ class topic_of:
         self._admin.delete_topics([self._name])[self._name].result(_TOPIC_S_MAX)
 
 
+class _CatchUpReader:
+    """``bench.clients.catch_up`` while it runs."""
+
+    def __init__(self, server: Server, topic: str, partitions: int, records: int, record_bytes: int) -> None:
+        self._server = server
+        self._command = _client_command(
+            "catch_up", server, topic=topic, partitions=partitions, records=records, record_bytes=record_bytes
+        )
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> "_CatchUpReader":
+        """Returns once it has got its first records."""
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=_ROOT)
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+        return self
+
+    def finish(self) -> float:
+        """End it; the bytes per second that it read."""
+        assert self._process is not None
+        output, errors = self._process.communicate(timeout=_CLIENT_S_MAX)
+        if self._process.returncode:
+            raise ServerError(f"The catch_up client failed against {self._server.title}: {errors.strip()[-2000:]}")
+        result = json.loads(output)
+        return float(result["bytes"] / result["seconds"])
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+
+def _client_command(module: str, server: Server, **arguments: Any) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        f"bench.clients.{module}",
+        json.dumps({"bootstrap": server.bootstrap, **arguments}),
+    ]
+
+
 def _client(module: str, server: Server, **arguments: Any) -> dict[str, Any]:
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            f"bench.clients.{module}",
-            json.dumps({"bootstrap": server.bootstrap, **arguments}),
-        ],
+        _client_command(module, server, **arguments),
         capture_output=True,
         text=True,
         timeout=_CLIENT_S_MAX,
-        cwd=Path(__file__).parent.parent,
+        cwd=_ROOT,
         check=False,
     )
     server.check_alive()

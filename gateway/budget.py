@@ -1,6 +1,5 @@
 """A count of bytes with a limit, and those who wait for it to fall below: the joint between a full queue and its senders."""
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 
@@ -34,10 +33,3 @@ class Budget:
     def when_below(self, waiter: Callable[[], object]) -> None:
         """Call ``waiter`` once, when the budget is at or below its limit (later, even when it is now)."""
         self._waiters.append(waiter)
-
-    async def below(self) -> None:
-        """Wait until the budget is within its limit."""
-        while self.is_over:
-            below = asyncio.Event()
-            self.when_below(below.set)
-            await below.wait()

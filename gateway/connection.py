@@ -165,7 +165,6 @@ class ClientConnection(FrameProtocol):
         self._regulate_reading()
 
     async def ready_for_records(self) -> None:
-        await self._services.answers.below()
         await self.drained()
 
     # FrameProtocol's hooks

@@ -59,7 +59,7 @@ class Client(Protocol):
     """Held by the one fetch of the connection that runs."""
 
     async def ready_for_records(self) -> None:
-        """Wait until the client has taken most of its answers, and all clients' untaken answers are within their limit.
+        """Wait until the client has taken most of its answers.
 
         Raises ConnectionResetError when the connection is gone.
         """

@@ -2,6 +2,7 @@
 
 - A partition gets whole batches from the one that holds the fetch offset on, within its own limit and what is left of the
   request's; the first batch of the first partition that has one is given however large it is (KIP-74).
+- When the memory for answers is used up, by clients that do not take theirs, a small part of what is planned is read.
 - What a plan names beyond the high watermark, or the last stable offset for read_committed, is not given.
 - An object that is gone was replaced (compaction, retention): the leader is asked once more. When that does not help, or the
   bucket does not answer, the partition gets KAFKA_STORAGE_ERROR, and the client tries again.
@@ -33,7 +34,8 @@ async def fill_in(context: RequestContext, request: Any, answers: Answers) -> An
 
     Records that several leaders gave beyond it, as each must give a batch however small the limit is, are taken out again.
     """
-    limit_bytes = min(request.max_bytes, context.services.limits.fetch_bytes_max)
+    limits, memory = context.services.limits, context.services.answers
+    limit_bytes = min(request.max_bytes, limits.fetch_bytes_max)
     given_bytes = planned_bytes = 0
     reads: dict[Any, Coroutine[Any, Any, Any]] = {}
     for topic, partition in request_order(request):
@@ -44,6 +46,8 @@ async def fill_in(context: RequestContext, request: Any, answers: Answers) -> An
         has_to_give = given_bytes == 0
         left_bytes = max(0, min(partition.partition_max_bytes, limit_bytes - given_bytes))
         if is_read_plan(answer.records):
+            if memory.is_over:
+                left_bytes = min(left_bytes, max(0, limits.answer_bytes_max - planned_bytes))
             reads[key] = _read(context, request, topic, partition, answer, left_bytes, has_to_give)
             planned_bytes += min(left_bytes, answer_bytes(answer))
             given_bytes += min(left_bytes, answer_bytes(answer))
@@ -51,22 +55,17 @@ async def fill_in(context: RequestContext, request: Any, answers: Answers) -> An
             given_bytes += answer_bytes(answer)
         else:
             answers = {**answers, key: replace(answer, records=b"")}
-    return {**answers, **await _run(context.services.answers, planned_bytes, reads)} if reads else answers
+    return {**answers, **await _run(memory, planned_bytes, reads)} if reads else answers
 
 
-async def _run(budget: Budget, planned_bytes: int, reads: dict[Any, Coroutine[Any, Any, Any]]) -> dict[Any, Any]:
-    """The reads' results. They are begun once there is room for their bytes, all at once."""
+async def _run(memory: Budget, planned_bytes: int, reads: dict[Any, Coroutine[Any, Any, Any]]) -> dict[Any, Any]:
+    """The reads' results, all read at once; their bytes are counted meanwhile."""
+    memory.take(planned_bytes)
     try:
-        await budget.below()
-        budget.take(planned_bytes)
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = {key: group.create_task(read) for key, read in reads.items()}
-        finally:
-            budget.give_back(planned_bytes)
+        async with asyncio.TaskGroup() as group:
+            tasks = {key: group.create_task(read) for key, read in reads.items()}
     finally:
-        for read in reads.values():
-            read.close()
+        memory.give_back(planned_bytes)
     return {key: task.result() for key, task in tasks.items()}
 
 
@@ -164,7 +163,11 @@ def _cut(
             is_cut_short = True
             break
         end = header.end
-    return ([] if start == end else [memoryview(run)[start:end]]), is_cut_short
+    if start is None or end is None or start == end:
+        return [], is_cut_short
+    part = memoryview(run)[start:end]
+    # A view keeps all of the run in memory until the client has taken it: see the block cache.
+    return [part if 2 * len(part) >= len(run) else bytes(part)], is_cut_short
 
 
 async def _ask_again(context: RequestContext, request: Any, topic: Any, partition: Any) -> Any:

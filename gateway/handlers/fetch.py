@@ -3,9 +3,12 @@
 - Every answer has session id 0, which tells the client to send whole fetches (KIP-227 allows it): a gateway keeps no state, and
   the next request may reach another one. An epoch of a session, which therefore cannot exist, is FETCH_SESSION_ID_NOT_FOUND.
 - A request with one leader is passed through, and so is its answer, undecoded, unless it holds read plans.
-- One fetch of a connection runs at a time, and only while its client takes answers, so that what fetches hold stays bounded.
+- One fetch of a connection runs at a time, and only while its client takes answers. When others' untaken answers have used the
+  memory up, it gets a small one (``answer_bytes_max``, or one batch). So what fetches hold stays bounded, and nobody waits for
+  clients that read slowly or never.
 """
 
+from dataclasses import replace
 from typing import Any, Final
 
 from kio.schema.errors import ErrorCode
@@ -13,6 +16,7 @@ from kio.static.protocol import Payload
 
 from gateway.context import RequestContext
 from gateway.fetching import (
+    Answers,
     answers_of,
     failed_answers,
     gather_answers,
@@ -38,21 +42,56 @@ async def fetch(context: RequestContext, request: Any) -> Payload | Buffer:
     if context.head.api_version >= _FIRST_VERSION_WITH_SESSIONS and request.session_epoch > 0:
         return response(context, request, {}, ErrorCode.fetch_session_id_not_found)
     async with context.client.fetch_turn:
+        request, answers = await _ask_when_ready(context, request)
+        if not isinstance(answers, dict):
+            return answers
+        return response(context, request, await fill_in(context, request, answers))
+
+
+async def _ask_when_ready(context: RequestContext, request: Any) -> tuple[Any, Answers | Buffer]:
+    """The request that was made in the end, and what the leaders say: partitions, or the one leader's whole answer when it goes
+    to the client as it is.
+
+    An answer may come when clients that take none have used the memory for them up since it was asked for. It is let go then, and
+    a small one asked for: else any number of clients that ask for much and read nothing would each have theirs kept.
+    """
+    small_bytes = context.services.limits.answer_bytes_max
+    while True:
         try:
             await context.client.ready_for_records()
         except ConnectionResetError as error:
             raise CloseConnection("The client went away before its fetch.") from error
-        parts = sort_by_leader(context, request)
-        is_within_limit = request.max_bytes <= context.services.limits.fetch_bytes_max
-        if len(parts.by_leader) == 1 and not parts.refused and is_within_limit:
-            ((leader_id, pairs),) = parts.by_leader.items()
-            try:
-                answer = await pass_through(context, leader_id, to_ms(request.max_wait))
-            except (StaleRouteError, RetryError) as error:
-                return response(context, request, failed_answers(context, pairs, error))
-            if not has_plans(answer):
-                return answer
-            answers = answers_of(decode_response(_KEY, context.head.api_version, answer)[1])
-        else:
-            answers = await gather_answers(context, request, parts)
-        return response(context, request, await fill_in(context, request, answers))
+        if _is_memory_used_up(context):
+            request = replace(request, max_bytes=min(request.max_bytes, small_bytes))
+            return request, await gather_answers(context, request, sort_by_leader(context, request))
+        answers = await _ask(context, request)
+        if _records_bytes(answers) <= small_bytes or not _is_memory_used_up(context):
+            return request, answers
+        del answers
+
+
+async def _ask(context: RequestContext, request: Any) -> Answers | Buffer:
+    parts = sort_by_leader(context, request)
+    is_within_limit = request.max_bytes <= context.services.limits.fetch_bytes_max
+    if len(parts.by_leader) != 1 or parts.refused or not is_within_limit:
+        return await gather_answers(context, request, parts)
+    ((leader_id, pairs),) = parts.by_leader.items()
+    try:
+        frame = await pass_through(context, leader_id, to_ms(request.max_wait))
+    except (StaleRouteError, RetryError) as error:
+        return failed_answers(context, pairs, error)
+    if not has_plans(frame):
+        return frame
+    return answers_of(decode_response(_KEY, context.head.api_version, frame)[1])
+
+
+def _is_memory_used_up(context: RequestContext) -> bool:
+    """Whether answers that clients do not take have it."""
+    return context.services.answers.is_over
+
+
+def _records_bytes(answers: Answers | Buffer) -> int:
+    """Of records that the leaders gave; what plans name is counted when it is read."""
+    if isinstance(answers, dict):
+        return sum(len(answer.records or b"") for answer in answers.values())
+    return len(answers)

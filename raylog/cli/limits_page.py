@@ -64,17 +64,18 @@ Parameters of a class's URL, as in `--wal fast=file:///mnt/ebs?capacity=16GiB`.
 _OUTAGES: Final = """\
 ## What clients see at the edge
 
-- **The bucket is away, file WAL.** Producers are acknowledged until `leader.unflushed_bytes_max` is held in memory or the WAL's
-  `capacity` is used, whichever comes first. Then they wait, and get REQUEST_TIMED_OUT after their own timeout. When the bucket
-  is back what waits is taken, in order. To bridge a longer outage, give `leader.unflushed_bytes_max` what is written meanwhile.
+- **The bucket is away, file WAL.** Producers are acknowledged, and consumers served, until the WAL's `capacity` is used: what is
+  more than `leader.unflushed_bytes_max` stays in the WAL alone and is read back from there (docs/decisions/0011). Then producers
+  wait, and get REQUEST_TIMED_OUT after their own timeout. When the bucket is back what waits is taken, in order. To bridge a
+  longer outage, give the WAL the capacity for what is written meanwhile.
 - **The bucket is away, object WAL.** Producers wait, and get REQUEST_TIMED_OUT after their own timeout. Their records become
   durable later, or are gone with the leader, as with any request whose answer is missing. The next ones wait as above.
 - **The bucket is slow.** The same limits; slots are acknowledged in order.
 - **The WAL's disk is full** (ENOSPC, EDQUOT). Producers are acknowledged as long as a spare segment has room; then they wait as
   above. All goes on when trimming or the disk gives room, which is looked at each second. Any other error of the disk ends the
   leader, as nobody knows then whether it has the bytes.
-- **A consumer does not read.** It is not read either. Where `gateway.fetch_total_bytes_max` is used up other answers from the
-  bucket wait, and who has taken nothing for 10 s is closed.
+- **A consumer does not read.** It is not read either. Where `gateway.fetch_total_bytes_max` is used up, who has taken nothing for
+  10 s is closed, and until then the others get answers of `gateway.answer_bytes_max`, or one batch.
 - **Too many connections.** The one above `gateway.connections_max` is closed at once.
 
 Bytes are those of the records. A batch costs its leader about 500 bytes besides, so records that come one by one, of 100 bytes
@@ -100,7 +101,7 @@ _HELD: Final = (
         "gateway",
         "answers that a client does not take",
         "`gateway.answer_bytes_max`, `gateway.fetch_total_bytes_max`",
-        "not read; closed when others wait for the memory",
+        "not read; closed when the memory is used up",
     ),
     (
         "gateway",
@@ -114,11 +115,12 @@ _HELD: Final = (
     (
         "leader",
         "batches in no slot yet, with their answers and index rows",
-        "`leader.unflushed_bytes_max`",
-        "produces wait, one for each connection; the rest is not read",
+        "`leader.unflushed_bytes_max`, `leader.unflushed_rows_max`",
+        "file WAL: batches stay in the WAL alone; else produces wait, one for each connection, the rest is not read",
     ),
+    ("leader", "batches read back from the WAL for consumers", "`leader.read_back_bytes_max`", "the oldest goes"),
     ("leader", "what the WAL has to write", "the WAL's `capacity`, or 32 slots of `max_bytes`", "as above"),
-    ("leader", "the tail cache", "`leader.tail_cache_bytes`", "the oldest goes, but not what is in no slot yet"),
+    ("leader", "the tail cache", "`leader.tail_cache_bytes`", "the oldest goes"),
     ("leader", "slots under way", "`leader.slots_in_flight_max`", "batches wait"),
     ("leader", "fetches that wait", "`leader.fetch_waits_max`, `leader.fetch_wait_ms_max`", "answered at once"),
     ("leader", "a Fetch answer", "`leader.fetch_bytes_max`", "holds no more"),

@@ -9,7 +9,7 @@ Rules (invariants 1 and 2):
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from raylog.leader.call import Call
 from raylog.leader.hosted import HostedPartition
 from raylog.leader.metrics import LeaderMetrics
 from raylog.model.clock import Clock
-from raylog.model.ids import Lsn
+from raylog.model.ids import Lsn, TopicPartition
 
 _SWEEP_SECONDS = 0.25
 
@@ -68,6 +68,13 @@ class Acks:
     def waiting(self) -> int:
         """Answers not given yet."""
         return len(self._answers)
+
+    def undurable_bytes(self) -> Counter[TopicPartition]:
+        """What was appended to each partition and is not durable yet."""
+        found: Counter[TopicPartition] = Counter()
+        for entry in self._appended:
+            found[entry.hosted.partition] += entry.size_bytes
+        return found
 
     def appended(self, lsn: Lsn, hosted: HostedPartition, end_offset: int, size_bytes: int) -> None:
         """A partition ends at ``end_offset`` with the entry ``lsn``."""

@@ -11,7 +11,7 @@ from raylog.leader.flusher import Flusher
 from raylog.leader.hosted import HostedPartition
 from raylog.leader.metrics import LeaderMetrics
 from raylog.leader.tail_cache import TailCache
-from raylog.leader.write_buffer import WriteBuffer
+from raylog.leader.write_buffer import Cut, WriteBuffer
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock
 from raylog.model.ids import Lsn
@@ -33,7 +33,6 @@ class Appender:
         flusher: Flusher,
         clock: Clock,
         metrics: LeaderMetrics,
-        unflushed_bytes_max: int,
         coordinator_bytes_max: int,
         on_fatal: Callable[[Exception], None],
     ) -> None:
@@ -46,22 +45,25 @@ class Appender:
         self._flusher = flusher
         self._clock = clock
         self._metrics = metrics
-        self._unflushed_bytes_max = unflushed_bytes_max
-        self._coordinators_bytes_max = unflushed_bytes_max + coordinator_bytes_max
+        self._coordinator_bytes_max = coordinator_bytes_max
         self._on_fatal = on_fatal
         self.unflushed_bytes = 0
         self.last_lsn = Lsn(0)
 
     def has_room(self, size_bytes: int) -> bool:
-        """Whether that much may be appended now; when nothing is unflushed, always."""
-        if self.unflushed_bytes and self.unflushed_bytes + size_bytes > self._unflushed_bytes_max:
-            return False
-        return self._wal.has_room(size_bytes)
+        """Whether that much may be appended now, to write buffer and WAL; when nothing is unflushed, always."""
+        return self._buffer.has_room(size_bytes) and self._wal.has_room(size_bytes)
 
     @property
     def has_room_for_coordinators(self) -> bool:
         """Whether coordinators may append; they bound what is not durable, and so waits for the WAL, themselves."""
-        return self.unflushed_bytes <= self._coordinators_bytes_max
+        beyond = self._coordinator_bytes_max
+        return self._buffer.has_room(0, beyond_bytes=beyond) and self._wal.has_room(0, beyond_bytes=beyond)
+
+    @property
+    def spilled_bytes(self) -> int:
+        """Of what is unflushed, what only the WAL has."""
+        return self.unflushed_bytes - self._buffer.held_bytes
 
     def append(
         self, hosted: HostedPartition, records: Buffer, headers: Sequence[BatchHeader], *, from_client: bool = True
@@ -90,9 +92,10 @@ class Appender:
         """Batches that an earlier writer left in the WAL: durable already, but in no slot."""
         self._keep(Lsn(0), hosted, batches, sum(batch.size_bytes for batch in batches))
 
-    def flushed(self, size_bytes: int) -> None:
-        """So much has got into a durable slot."""
-        self.unflushed_bytes -= size_bytes
+    def flushed(self, cut: Cut) -> None:
+        """The slot is durable, and each before it."""
+        self._buffer.settled(cut)
+        self.unflushed_bytes -= cut.body_bytes
 
     def _keep(self, lsn: Lsn, hosted: HostedPartition, batches: tuple[PlacedBatch, ...], size_bytes: int) -> None:
         self._buffer.add(lsn, hosted.core.partition, batches)

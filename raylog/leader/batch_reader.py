@@ -1,9 +1,11 @@
-"""Batches of a led partition for the leader's own use, from memory or from the bucket. Clients' fetches do not come here: they
-get read plans, so that catch-up readers cost the leader nothing."""
+"""Batches of a led partition for the leader's own use, from memory, the WAL or the bucket. Clients' fetches do not come here: for
+the bucket they get read plans, so that catch-up readers cost the leader nothing."""
 
+import asyncio
 from collections.abc import Sequence
 
 from raylog.leader.hosted import HostedPartition
+from raylog.leader.unflushed_reader import Found, UnflushedReader
 from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError, NotFoundError
 from raylog.model.ids import LeaderId
@@ -25,25 +27,33 @@ def object_key(entry: IndexEntry) -> str:
 
 
 class BatchReader:
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, unflushed: UnflushedReader) -> None:
         self._store = store
+        self._unflushed = unflushed
 
     async def read(self, hosted: HostedPartition, offset: int, end_offset: int, max_bytes: int) -> Buffer:
         """Whole batches from the one that holds ``offset`` on, below ``end_offset``, about ``max_bytes`` but at least one.
 
         Raises RetryError, and CorruptError when the index points at what is not there.
         """
-        for attempt in range(_ATTEMPTS):
+        gone = 0
+        while True:
             if offset >= hosted.tail.start_offset:
                 parts, _, _ = hosted.tail.read(offset, end_offset, max_bytes)
                 return b"".join(parts)
+            if offset >= hosted.core.flushed_end_offset:
+                found = self._unflushed.find(hosted.partition, offset, end_offset, max_bytes)
+                if isinstance(found, Found):
+                    return found.records
+                await _read_back(found)
+                continue
             rows = hosted.core.index.plan(offset, end_offset, max_bytes)
             try:
                 return _between(b"".join([await self._read_row(row) for row in rows]), offset, end_offset)
             except NotFoundError as error:
-                if attempt == _ATTEMPTS - 1:
+                gone += 1
+                if gone == _ATTEMPTS:
                     raise CorruptError(f"The index names an object that is not there: {error}") from error
-        raise AssertionError("the loop returns or raises")
 
     async def read_chunks(self, hosted: HostedPartition, chunks: Sequence[Chunk]) -> list[Buffer]:
         """The batches of each chunk, and perhaps some around it."""
@@ -60,6 +70,14 @@ class BatchReader:
         if len(data) != row.size_bytes:
             raise CorruptError(f"The object {key} ends before the batches that the index names.")
         return data
+
+
+async def _read_back(reading: "asyncio.Task[None]") -> None:
+    """Wait for others' task. A disk that does not give back what it has is as good as one that has lost it."""
+    try:
+        await asyncio.shield(reading)
+    except OSError as error:
+        raise CorruptError(f"The WAL cannot be read back: {error}") from error
 
 
 _CHUNK_BYTES = 16 * 1024 * 1024

@@ -14,6 +14,7 @@ from raylog.leader.internal_log import LeaderInternalLog
 from raylog.leader.log_start import LogStarts
 from raylog.leader.metrics import LeaderMetrics
 from raylog.leader.produce_answers import ProduceAnswers
+from raylog.leader.unflushed_reader import UnflushedReader
 from raylog.model.clock import Clock
 from raylog.model.ids import LeaderId
 from raylog.model.limits import LeaderLimits
@@ -38,6 +39,7 @@ class LeaderContext:
     acks: Acks
     admission: Admission
     fetcher: Fetcher
+    unflushed: UnflushedReader
     reader: BatchReader
     log_starts: LogStarts
     produce_answers: ProduceAnswers

@@ -1,4 +1,6 @@
-"""Fetch: the tail from memory by reference, read plans for what is older, and the waiting for bytes to come.
+"""Fetch: the tail from memory by reference, read plans for what is in the bucket, and the waiting for bytes to come.
+
+- What is in no slot and has left the tail cache is read where it is; a fetch waits while it is read back from the WAL.
 
 - The first batch of the first partition that has any is returned whole, whatever the limits say (KIP-74); after that the
   request's ``max_bytes`` and each partition's are kept.
@@ -17,6 +19,7 @@ from raylog.leader.call import Call
 from raylog.leader.hosted import HostedPartition, HostedPartitions
 from raylog.leader.messages import known_fields, make, response_types
 from raylog.leader.metrics import LeaderMetrics
+from raylog.leader.unflushed_reader import Found, UnflushedReader
 from raylog.model.clock import Clock
 from raylog.model.limits import LeaderLimits
 from raylog.partition.fetch_waits import FetchWaits
@@ -36,11 +39,23 @@ _READ_COMMITTED: Final = 1
 class Fetch:
     """One request under way."""
 
-    __slots__ = ("call", "max_bytes", "max_wait_s", "min_bytes", "read_committed", "targets", "types", "wants_records")
+    __slots__ = (
+        "call",
+        "is_unreadable",
+        "max_bytes",
+        "max_wait_s",
+        "min_bytes",
+        "read_committed",
+        "targets",
+        "types",
+        "wants_records",
+    )
 
     def __init__(self, call: Call, partitions: HostedPartitions, limits: LeaderLimits) -> None:
         request = call.request
         self.call = call
+        self.is_unreadable = False
+        """The WAL could not be read back for it."""
         self.types = response_types(call.head)
         self.wants_records = request.max_bytes > 0
         self.max_bytes = min(request.max_bytes, limits.fetch_bytes_max)
@@ -58,9 +73,11 @@ class Fetch:
 class _Collected:
     """An answer as it is put together."""
 
-    __slots__ = ("has_plan", "must_answer", "size_bytes", "topics")
+    __slots__ = ("has_plan", "must_answer", "reading", "size_bytes", "topics")
 
     def __init__(self) -> None:
+        self.reading: asyncio.Task[None] | None = None
+        """After which it has to be put together again."""
         self.must_answer = False
         """Whatever ``min_bytes`` says: there is an error to tell, or batches that have left memory (as Kafka does for
         older segments)."""
@@ -71,9 +88,15 @@ class _Collected:
 
 class Fetcher:
     def __init__(
-        self, partitions: HostedPartitions, clock: Clock, limits: LeaderLimits, metrics: LeaderMetrics
+        self,
+        partitions: HostedPartitions,
+        unflushed: UnflushedReader,
+        clock: Clock,
+        limits: LeaderLimits,
+        metrics: LeaderMetrics,
     ) -> None:
         self._partitions = partitions
+        self._unflushed = unflushed
         self._clock = clock
         self._limits = limits
         self._metrics = metrics
@@ -81,6 +104,7 @@ class Fetcher:
         self._ready: list[Fetch] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._is_stopped = False
 
     @property
     def waiting(self) -> int:
@@ -123,6 +147,7 @@ class Fetcher:
 
     def stop(self) -> None:
         """Forget all that wait; their connections are dropped."""
+        self._is_stopped = True
         self._waits.close()
         self._ready.clear()
         if self._timer is not None:
@@ -145,6 +170,9 @@ class Fetcher:
         self._set_timer()
 
     def _answer(self, fetch: Fetch, found: _Collected) -> None:
+        if found.reading is not None:
+            found.reading.add_done_callback(lambda reading: self._read_back(fetch, reading))
+            return
         topic_type = fetch.types.FetchableTopicResponse
         key = "topic_id" if "topic_id" in known_fields(topic_type) else "topic"
         values = {
@@ -157,6 +185,12 @@ class Fetcher:
             ),
         }
         fetch.call.answer(make(fetch.types.FetchResponse, values), has_plan=found.has_plan)
+
+    def _read_back(self, fetch: Fetch, reading: "asyncio.Task[None]") -> None:
+        if self._is_stopped or reading.cancelled():
+            return
+        fetch.is_unreadable = reading.exception() is not None
+        self._answer(fetch, self._collect(fetch))
 
     def _collect(self, fetch: Fetch) -> _Collected:
         found = _Collected()
@@ -220,6 +254,8 @@ class Fetcher:
             parts, size, end_offset = tail.read(bounds.offset, bounds.end_offset, max_bytes, is_first)
             values["records"] = RecordsParts(parts)
             self._metrics.tail_hits.add(1)
+        elif bounds.offset >= hosted.core.flushed_end_offset:
+            size, end_offset = self._read_unflushed(fetch, hosted, bounds, max_bytes, found, values)
         else:
             rows = hosted.core.index.plan(bounds.offset, bounds.end_offset, max_bytes)[:RANGES_MAX]
             size, end_offset = sum(row.size_bytes for row in rows), rows[-1].last_offset + 1
@@ -238,6 +274,33 @@ class Fetcher:
                 fetch.types.AbortedTransaction(producer_id=aborted.producer_id, first_offset=aborted.first_offset)
                 for aborted in hosted.core.aborted_transactions(bounds.offset, end_offset)
             )
+
+    def _read_unflushed(
+        self,
+        fetch: Fetch,
+        hosted: HostedPartition,
+        bounds: FetchBounds,
+        max_bytes: int,
+        found: _Collected,
+        values: dict[str, object],
+    ) -> tuple[int, int]:
+        """Bytes, and the offset after them."""
+        found.must_answer = True
+        self._metrics.tail_misses.add(1)
+        if fetch.is_unreadable:
+            values["error_code"] = ErrorCode.kafka_storage_error
+            self._metrics.error(_KEY, ErrorCode.kafka_storage_error.name)
+            return 0, bounds.offset
+        # Once there is something to give nothing more is read back for it: that comes first in one of the client's next fetches.
+        is_first = not found.size_bytes and found.reading is None
+        unflushed = self._unflushed.find(
+            hosted.partition, bounds.offset, bounds.end_offset, max_bytes, is_first=is_first
+        )
+        if not isinstance(unflushed, Found):
+            found.reading = unflushed
+            return 0, bounds.offset
+        values["records"] = RecordsParts([unflushed.records])
+        return len(unflushed.records), unflushed.end_offset
 
     def _error(
         self, found: _Collected, part: Any, code: ErrorCode, hosted: HostedPartition | None = None

@@ -2,15 +2,17 @@
 
 - ``immediate`` (object WAL): at once when nothing was cut for an interval, then one slot per interval or per ``max_bytes``.
   Otherwise (file WAL): an interval after the buffer's first entry, or at ``max_bytes``. Events and ``flush`` do not wait.
+- A slot whose batches are in the WAL alone is read back when there is room for it in memory; its turn stays its own.
 - Slots are pipelined; ``on_flushed`` is called in slot order, each once it and all before it are durable.
 - The store's errors are tried again for ever by the log. What comes out of it (FencedError, a broken store) is fatal.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from raylog.leader.write_buffer import Cut, WriteBuffer
+from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock
 from raylog.storage.data_object import encode_meta
 from raylog.storage.fenced_log import FencedLog
@@ -31,16 +33,19 @@ class Flusher:
         policy: FlushPolicy,
         in_flight_max: int,
         clock: Clock,
+        content: Callable[[Cut], Awaitable[list[Buffer]]],
         on_flushed: Callable[[int, Cut], None],
         on_fatal: Callable[[Exception], None],
     ) -> None:
-        """``in_flight_max`` slots are under way at once; above it the buffer fills, and then requests wait."""
+        """``in_flight_max`` slots are under way at once; above it the buffer fills. ``content`` gives a slot's batches, read back
+        if need be."""
         self._log = log
         self._buffer = buffer
         self._policy = policy
         self._interval_s = policy.interval_ms / 1000
         self._in_flight_max = in_flight_max
         self._clock = clock
+        self._content = content
         self._on_flushed = on_flushed
         self._on_fatal = on_fatal
         self._loop = asyncio.get_running_loop()
@@ -49,7 +54,7 @@ class Flusher:
         self._tick_is_due = False
         self._last_cut_at = -self._interval_s
         self._first_entry_at: float | None = None
-        self._is_encoding = False
+        self._is_preparing = False
         self._is_flushing = False
         self._idle_waiters: list[asyncio.Future[None]] = []
         self._is_stopped = False
@@ -113,11 +118,11 @@ class Flusher:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while not self._is_stopped and not self._is_encoding and not self._buffer.is_empty():
+        while not self._is_stopped and not self._is_preparing and not self._buffer.is_empty():
             now = self._clock.monotonic()
             if self._first_entry_at is None:
                 self._first_entry_at = now
-            if len(self._slots) >= self._in_flight_max:
+            if len(self._slots) >= self._in_flight_max or not self._buffer.may_cut():
                 return  # a slot that becomes durable calls again
             delay = self._delay(now)
             if delay > 0:
@@ -136,18 +141,18 @@ class Flusher:
     def _cut(self, now: float) -> None:
         cut = self._buffer.cut()
         self._last_cut_at, self._first_entry_at = now, None
-        if len(cut.meta.index) + len(cut.meta.producers) > _HEAVY_ROWS:
-            self._is_encoding = True
-            task = self._loop.create_task(self._append_heavy(cut))
+        if cut.draft.is_spilled or len(cut.meta.index) + len(cut.meta.producers) > _HEAVY_ROWS:
+            self._is_preparing = True
+            task = self._loop.create_task(self._append_prepared(cut))
         else:
             task = self._loop.create_task(self._log.append(cut.body, encode_meta(cut.meta)))
         self._slots.append((task, cut))
         task.add_done_callback(self._slot_done)
 
-    async def _append_heavy(self, cut: Cut) -> int:
+    async def _append_prepared(self, cut: Cut) -> int:
         meta = await self._loop.run_in_executor(None, encode_meta, cut.meta)
-        append = self._loop.create_task(self._log.append(cut.body, meta))
-        self._is_encoding = False
+        append = self._loop.create_task(self._log.append(await self._content(cut), meta))
+        self._is_preparing = False
         self.poke()
         return await append
 

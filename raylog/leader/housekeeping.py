@@ -56,6 +56,7 @@ class Housekeeping:
         """Bring the counts to the metrics."""
         self._metrics.partitions.set(len(self._partitions))
         self._metrics.unflushed_bytes.set(self._appender.unflushed_bytes)
+        self._metrics.spilled_bytes.set(self._appender.spilled_bytes)
         self._metrics.tail_bytes.set(self._cache.used_bytes)
         self._metrics.replay_rows.set(self._checkpoints.replay_rows)
         self._metrics.publish()

@@ -34,6 +34,7 @@ from raylog.leader.registry import served_apis
 from raylog.leader.retention import Retention
 from raylog.leader.settling import Settling
 from raylog.leader.tail_cache import TailCache
+from raylog.leader.unflushed_reader import UnflushedReader
 from raylog.leader.write_buffer import WriteBuffer
 from raylog.model.admin import ControllerClient
 from raylog.model.clock import Clock, Random
@@ -100,7 +101,7 @@ class Leader:
             wal=self._wal,
             clock=self._clock,
             rng=self._rng,
-            limits=self._limits.log,
+            limits=self._limits,
             logger=self._log,
         )
         if self._is_closing:
@@ -171,6 +172,7 @@ class Leader:
             await parts.listener.close()
             parts.stop(StaleRouteError("The leader is closed."))
             await parts.flusher.join()
+            await parts.context.unflushed.join()
             parts.housekeeping.publish()
         await self._wal.close()
         if parts is not None:
@@ -245,8 +247,17 @@ class Leader:
         clock, metrics, log = self._clock, self._metrics, recovered.log
         partitions = HostedPartitions()
         cache = TailCache(limits.tail_cache_bytes)
-        buffer = WriteBuffer(limits.plan_run_bytes_max)
-        fetcher = Fetcher(partitions, clock, limits, metrics)
+        buffer = WriteBuffer(
+            limits.plan_run_bytes_max,
+            held_bytes_max=limits.unflushed_bytes_max,
+            rows_max=limits.unflushed_rows_max,
+            slot_bytes_max=self._wal.flush_policy.max_bytes,
+            spills=self._wal.can_read_back,
+        )
+        unflushed = UnflushedReader(
+            buffer, self._wal, kept_bytes_max=limits.read_back_bytes_max, logger=self._log, on_fatal=self.fail
+        )
+        fetcher = Fetcher(partitions, unflushed, clock, limits, metrics)
         adoptions = Adoptions(
             partitions=partitions, releases=recovered.releases, cache=cache, log_epoch=log.epoch, logger=self._log
         )
@@ -254,7 +265,7 @@ class Leader:
             leader_id=self._leader_id,
             partitions=partitions,
             fetcher=fetcher,
-            cache=cache,
+            unflushed=unflushed,
             adoptions=adoptions,
             wal=self._wal,
             metrics=metrics,
@@ -266,6 +277,7 @@ class Leader:
             policy=self._wal.flush_policy,
             in_flight_max=limits.slots_in_flight_max,
             clock=clock,
+            content=unflushed.body,
             on_flushed=settling.flushed,
             on_fatal=self.fail,
         )
@@ -277,7 +289,6 @@ class Leader:
             flusher=flusher,
             clock=clock,
             metrics=metrics,
-            unflushed_bytes_max=limits.unflushed_bytes_max,
             coordinator_bytes_max=limits.coordinator_bytes_max,
             on_fatal=self.fail,
         )
@@ -295,7 +306,7 @@ class Leader:
             replayed_rows=recovered.rows,
         )
         settling.bind(acks=acks, appender=appender, admission=admission, log_starts=log_starts, checkpoints=checkpoints)
-        reader = BatchReader(self._store)
+        reader = BatchReader(self._store, unflushed)
         internal_log = LeaderInternalLog(
             partitions=partitions, appender=appender, acks=acks, reader=reader, log_starts=log_starts
         )
@@ -311,6 +322,7 @@ class Leader:
             acks=acks,
             admission=admission,
             fetcher=fetcher,
+            unflushed=unflushed,
             reader=reader,
             log_starts=log_starts,
             produce_answers=ProduceAnswers(),
@@ -412,6 +424,7 @@ class _Parts:
         context.acks.stop(error)
         context.admission.stop()
         context.fetcher.stop()
+        context.unflushed.stop()
         self.flusher.stop(error)
         context.coordinators.close()
         self.listener.abort()

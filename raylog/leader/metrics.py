@@ -57,6 +57,7 @@ class LeaderMetrics:
         self.tail_misses = self._sum("tail_cache_misses", "Partition reads answered with a read plan.")
         self.tail_bytes = self._gauge("tail_cache_bytes", "Bytes in the tail cache.")
         self.unflushed_bytes = self._gauge("unflushed_bytes", "Bytes appended and not in a durable slot.")
+        self.spilled_bytes = self._gauge("spilled_bytes", "Of these, bytes that only the WAL has: memory is used up.")
         self.partitions = self._gauge("partitions", "Partitions led.")
         self.replay_rows = self._gauge(
             "replay_rows", "Rows of the log above its newest checkpoint: a successor replays them."

@@ -2,6 +2,9 @@
 open slot fences the old writer's slots and the WAL's fence its entries; only then is what is read all that there will be.
 
 The bucket being away, or the WAL, is waited for, visibly: coming up without the tail would lose what was acknowledged.
+
+What only the WAL has is kept in memory for the slots to come, up to half of what may be held there. A longer tail, as an outage
+of the bucket leaves, is brought into slots at once, piece by piece; should this writer end meanwhile, the next one finds them.
 """
 
 from collections.abc import Iterator
@@ -12,15 +15,16 @@ from raylog.leader.checkpoint_format import decode_checkpoint_state
 from raylog.leader.handover_reader import HandoverReader
 from raylog.leader.log_state import Led, LogState
 from raylog.leader.releases import Releases
+from raylog.leader.write_buffer import WriteBuffer
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import RetryError, reading
-from raylog.model.ids import LeaderEpoch, LeaderId, TopicPartition
-from raylog.model.limits import LogLimits
+from raylog.model.ids import LeaderEpoch, LeaderId, Lsn, TopicPartition
+from raylog.model.limits import LeaderLimits, Limits, LogLimits
 from raylog.model.logs import RoleLogger, fields
 from raylog.partition.outcomes import PlacedBatch
 from raylog.protocol.batch import headers
 from raylog.storage.checkpoint import Checkpoint, latest_checkpoint
-from raylog.storage.data_object import decode_meta
+from raylog.storage.data_object import decode_meta, encode_meta
 from raylog.storage.fenced_log import FencedLog
 from raylog.storage.keys import checkpoint_key, leader_prefix
 from raylog.storage.object_store import ObjectStore
@@ -41,7 +45,7 @@ class Recovered:
     """What only the WAL holds, in append order."""
     releases: Releases
     slots: int
-    """Replayed."""
+    """Replayed, and those written since."""
     rows: int
     """Of these slots."""
 
@@ -61,12 +65,12 @@ async def recover(
     wal: Wal,
     clock: Clock,
     rng: Random,
-    limits: LogLimits,
+    limits: Limits,
     logger: RoleLogger,
 ) -> Recovered:
     """Raises FencedError when another process takes the same leader over meanwhile, CorruptError."""
     began_s = clock.monotonic()
-    log, state, slots, rows, has_written = await _open_log(leader_id, store, clock, rng, limits, logger)
+    log, state, slots, rows, has_written = await _open_log(leader_id, store, clock, rng, limits.log, logger)
     logger.info(
         "the leader log is replayed",
         extra=fields(epoch=log.epoch, slots=slots, rows=rows, seconds=round(clock.monotonic() - began_s, 3)),
@@ -78,10 +82,18 @@ async def recover(
         except RetryError as error:
             logger.warning("the WAL is not reachable, the leader waits for it", extra=fields(error=error))
             await clock.sleep(pause)
-    tail = await _read_wal(wal, state, clock)
+    tail = _Tail(leader_id, log, state, limits.leader)
+    await _read_wal(wal, state, clock, tail)
     for led in state.partitions.values():
         led.core.become_leader(LeaderEpoch(led.epoch_base + log.epoch))
-    return Recovered(log=log, partitions=state.partitions, tail=tail, releases=state.releases, slots=slots, rows=rows)
+    return Recovered(
+        log=log,
+        partitions=state.partitions,
+        tail=tail.kept,
+        releases=state.releases,
+        slots=slots + tail.slots,
+        rows=rows + tail.rows,
+    )
 
 
 async def _open_log(
@@ -123,8 +135,43 @@ def state_at(leader_id: LeaderId, checkpoint: Checkpoint | None) -> LogState:
         return LogState(leader_id, decode_checkpoint_state(checkpoint.state))
 
 
-async def _read_wal(wal: Wal, state: LogState, clock: Clock) -> list[tuple[TopicPartition, tuple[PlacedBatch, ...]]]:
-    tail = []
+class _Tail:
+    """What the WAL has beyond the slots, as it is read."""
+
+    def __init__(self, leader_id: LeaderId, log: FencedLog, state: LogState, limits: LeaderLimits) -> None:
+        self._leader_id = leader_id
+        self._log = log
+        self._state = state
+        self._limits = limits
+        self._kept_bytes = 0
+        self.kept: list[tuple[TopicPartition, tuple[PlacedBatch, ...]]] = []
+        self.slots = 0
+        """Written."""
+        self.rows = 0
+        """Of these slots."""
+
+    async def add(self, partition: TopicPartition, batches: tuple[PlacedBatch, ...]) -> None:
+        """Raises FencedError when it has to be written and another writer has come."""
+        self.kept.append((partition, batches))
+        self._kept_bytes += sum(batch.size_bytes for batch in batches)
+        if self._kept_bytes > self._limits.unflushed_bytes_max // 2:
+            await self._write()
+
+    async def _write(self) -> None:
+        buffer = WriteBuffer(self._limits.plan_run_bytes_max)
+        for partition, batches in self.kept:
+            buffer.add(Lsn(0), partition, batches)
+        cut = buffer.cut()
+        slot = await self._log.append(cut.body, encode_meta(cut.meta))
+        for partition, settled in cut.partitions.items():
+            led = self._state.partitions[partition]
+            led.core.slot_flushed(self._leader_id, slot, settled.rows, settled.producers)
+        self.kept, self._kept_bytes = [], 0
+        self.slots += 1
+        self.rows += cut.meta.row_count
+
+
+async def _read_wal(wal: Wal, state: LogState, clock: Clock, tail: _Tail) -> None:
     now_ms = clock.wall_ms()
     async for entry in wal.recover():
         led = state.partitions.get(entry.partition)
@@ -135,5 +182,4 @@ async def _read_wal(wal: Wal, state: LogState, clock: Clock) -> list[tuple[Topic
         records = entry.parts[0] if len(entry.parts) == 1 else b"".join(entry.parts)
         batches = led.core.replay_batches(records, list(headers(records)), now_ms=now_ms)
         if batches:
-            tail.append((entry.partition, batches))
-    return tail
+            await tail.add(entry.partition, batches)

@@ -2,7 +2,7 @@
 
 - Durable: high watermarks move, answers leave, fetches that waited long enough are answered, requests held back are tried.
 - Slot durable: the WAL hears of it (an object WAL's entries become durable by it), events take effect as in a replay, rows get
-  into the index, then the batches may leave memory.
+  into the index, then the batches leave the write buffer.
 """
 
 from raylog.leader.acks import Acks
@@ -14,7 +14,7 @@ from raylog.leader.fetch import Fetcher
 from raylog.leader.hosted import HostedPartition, HostedPartitions
 from raylog.leader.log_start import LogStarts
 from raylog.leader.metrics import LeaderMetrics
-from raylog.leader.tail_cache import TailCache
+from raylog.leader.unflushed_reader import UnflushedReader
 from raylog.leader.write_buffer import Cut
 from raylog.model.ids import LeaderId, Lsn
 from raylog.storage.slot_events import Adopt, HandOver, LogStart, Release, SegmentPut, SlotEvent, Swap, TakeOver
@@ -33,7 +33,7 @@ class Settling:
         leader_id: LeaderId,
         partitions: HostedPartitions,
         fetcher: Fetcher,
-        cache: TailCache,
+        unflushed: UnflushedReader,
         adoptions: Adoptions,
         wal: Wal,
         metrics: LeaderMetrics,
@@ -41,7 +41,7 @@ class Settling:
         self._leader_id = leader_id
         self._partitions = partitions
         self._fetcher = fetcher
-        self._cache = cache
+        self._unflushed = unflushed
         self._adoptions = adoptions
         self._wal = wal
         self._metrics = metrics
@@ -90,9 +90,8 @@ class Settling:
             hosted = self._partitions.settling(partition)
             assert hosted is not None, partition
             hosted.core.slot_flushed(self._leader_id, slot, settled.rows, settled.producers)
-            self._cache.unpin(hosted.tail, settled.rows[-1].last_offset + 1)
-        self._cache.trim()
-        self._appender.flushed(cut.body_bytes)
+        self._unflushed.settled(cut.draft)
+        self._appender.flushed(cut)
         self._checkpoints.settled(slot, cut.body_bytes, cut.meta.row_count)
         self._metrics.flush_bytes.observe(cut.body_bytes)
         self._admission.retry()

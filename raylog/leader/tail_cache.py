@@ -1,7 +1,8 @@
 """The most recent batches of every partition in memory, under one byte budget: what consumers at the log's end are served from.
 
 - A batch enters when it is appended, so the cache also holds what is not durable yet: readers pass the offset to stop at.
-- A batch that is not yet in a durable slot is pinned; the others leave in the order in which they came, whatever their partition.
+- Batches leave in the order in which they came, whatever their partition, in a durable slot or not: ``unflushed_reader`` finds
+  those that are not.
 - Batches of a partition are contiguous, so a miss is an offset below the first one kept.
 """
 
@@ -15,21 +16,20 @@ _COMPACT_AT = 256
 """Batches that have left the head of a partition's lists before the lists are cut."""
 
 _EVICTED_BY_APPEND = 8
-_EVICTED_BY_TRIM = 5000
-"""Batches that leave at most in one step, so that no step holds up the event loop."""
+_EVICTED_AT_ONCE = 5000
+"""Batches that leave at most in one step, so that no step holds up the event loop; more of them where large ones follow many
+small ones, and the cache has grown by an eighth."""
 
 
 class PartitionTail:
     """The cached batches of one partition, in columns: a tuple for each of them would be one more thing to collect."""
 
-    __slots__ = ("_head", "_last_offsets", "_parts", "_sizes", "end_offset", "is_open", "start_offset", "unpinned_end")
+    __slots__ = ("_head", "_last_offsets", "_parts", "_sizes", "end_offset", "is_open", "start_offset")
 
     def __init__(self, end_offset: int) -> None:
         self.start_offset = end_offset
         """First offset kept; ``end_offset`` when there is none."""
         self.end_offset = end_offset
-        self.unpinned_end = end_offset
-        """Batches below are in durable slots."""
         self.is_open = True
         self._head = 0
         self._last_offsets = array("q")
@@ -71,12 +71,6 @@ class PartitionTail:
             position += 1
         return total
 
-    def unflushed_bytes(self, limit_offset: int) -> int:
-        """Of the batches below ``limit_offset`` that are in no slot yet."""
-        start = bisect_left(self._last_offsets, self.unpinned_end, self._head)
-        end = bisect_left(self._last_offsets, limit_offset, self._head)
-        return sum(self._sizes[start:end])
-
     def validate(self) -> None:
         """Assert what holds between calls."""
         assert len(self._last_offsets) == len(self._sizes) == len(self._parts)
@@ -89,7 +83,7 @@ class PartitionTail:
 
 
 class TailCache:
-    """All tails of a leader. ``used_bytes`` exceeds the budget only by what is pinned."""
+    """All tails of a leader. ``used_bytes`` exceeds the budget by an eighth, and by what comes in one step, at most."""
 
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
@@ -112,16 +106,8 @@ class TailCache:
         self._in_order.append(tail)
         self.used_bytes += size_bytes
         if self.used_bytes > self.budget_bytes:
-            self._evict(_EVICTED_BY_APPEND)
-
-    def unpin(self, tail: PartitionTail, end_offset: int) -> None:
-        """Batches below ``end_offset`` are in durable slots. ``trim`` follows when all tails of the slot are unpinned."""
-        tail.unpinned_end = end_offset
-
-    def trim(self) -> None:
-        """Bring the cache back to its budget, or nearer: the rest is left to the appends that follow."""
-        if self.used_bytes > self.budget_bytes:
-            self._evict(_EVICTED_BY_TRIM)
+            is_far_over = self.used_bytes > self.budget_bytes + self.budget_bytes // 8
+            self._evict(_EVICTED_AT_ONCE if is_far_over else _EVICTED_BY_APPEND)
 
     def close(self, tail: PartitionTail) -> None:
         """Forget a partition that is not led any more."""
@@ -139,8 +125,6 @@ class TailCache:
             if tail.is_open:
                 head = tail._head
                 last_offset = tail._last_offsets[head]
-                if last_offset >= tail.unpinned_end:
-                    return  # what came later is not in a slot either
                 self.used_bytes -= tail._sizes[head]
                 tail._parts[head] = ()
                 tail._head = head + 1

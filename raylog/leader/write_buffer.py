@@ -1,26 +1,26 @@
-"""What was appended and is in no slot yet, kept in the shape of the next slot: by partition, index rows and producers growing
-with each batch, so that cutting a slot costs the same however many batches went into it.
+"""What was appended and is in no durable slot yet, as drafts of the slots to come.
 
-Order: entries have rising LSNs over all partitions; a cut takes everything up to the newest entry, and the events with it.
+- Order: entries have rising LSNs over all partitions; a cut takes the oldest draft, with its events.
+- With a WAL that can be read back, memory is bounded by leaving batches to the WAL, not by making producers wait: a draft that
+  begins when there is no room in memory for a whole one is *spilled*, and so is each that begins while a spilled one waits. It is
+  read back when its turn has come. What is held in memory besides (rows) is bounded, too.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from raylog.leader.unflushed import PartitionRuns, Run, SlotDraft
 from raylog.model.buffers import Buffer
 from raylog.model.ids import LeaderEpoch, Lsn, ProducerId, TopicPartition
 from raylog.partition.outcomes import PlacedBatch
-from raylog.partition.producer_state import WINDOW_BATCHES
 from raylog.storage.data_object import IndexRow, ProducerRow, SlotMeta
 from raylog.storage.slot_events import SlotEvent
 from raylog.storage.slot_format import RECORD_BYTES
 
-_SMALL_BYTES = 4096
-"""Parts below this are copied together; larger ones are passed on by reference."""
-
-_CHUNK_BYTES = 256 * 1024
+_NO_LIMIT = 1 << 62
 
 
 class SlotRows(NamedTuple):
@@ -34,7 +34,9 @@ class SlotRows(NamedTuple):
 class Cut:
     """One slot to write, and what to settle when it is durable."""
 
+    draft: SlotDraft
     body: list[Buffer]
+    """Empty when the draft is spilled: to be read back."""
     meta: SlotMeta
     body_bytes: int
     last_lsn: Lsn
@@ -45,122 +47,82 @@ class Cut:
     """Who waits for the slot's events."""
 
 
-class _Run:
-    """A growing index row; its position counts from the partition's first byte in the slot."""
-
-    __slots__ = (
-        "first_offset",
-        "last_offset",
-        "leader_epoch",
-        "max_timestamp_ms",
-        "position",
-        "record_count",
-        "size_bytes",
-    )
-
-    def __init__(self, first_offset: int, leader_epoch: int, position: int) -> None:
-        self.first_offset = first_offset
-        self.last_offset = first_offset - 1
-        self.leader_epoch = leader_epoch
-        self.max_timestamp_ms = -1
-        self.position = position
-        self.record_count = 0
-        self.size_bytes = 0
-
-
-class _PartitionRuns:
-    """One partition's batches of the next slot."""
-
-    __slots__ = ("_parts", "_small", "producers", "runs", "size_bytes")
-
-    def __init__(self) -> None:
-        self._parts: list[Buffer] = []
-        self._small = bytearray()
-        """Small parts that came one after another, together: a slot of hundreds of thousands of them would hold up the loop."""
-        self.size_bytes = 0
-        self.runs: list[_Run] = []
-        self.producers: dict[int, deque[PlacedBatch]] = {}
-
-    def add(self, batch: PlacedBatch, run_bytes_max: int) -> None:
-        size = batch.size_bytes
-        run = self.runs[-1] if self.runs else None
-        if run is None or run.size_bytes + size > run_bytes_max or run.leader_epoch != batch.leader_epoch:
-            run = _Run(batch.base_offset, batch.leader_epoch, self.size_bytes)
-            self.runs.append(run)
-        run.last_offset = batch.last_offset
-        run.size_bytes += size
-        run.record_count += batch.record_count
-        if batch.max_timestamp_ms > run.max_timestamp_ms:
-            run.max_timestamp_ms = batch.max_timestamp_ms
-        for part in batch.parts:
-            if len(part) < _SMALL_BYTES:
-                self._small += part
-                if len(self._small) >= _CHUNK_BYTES:
-                    self._end_small()
-            else:
-                self._end_small()
-                self._parts.append(part)
-        self.size_bytes += size
-        if batch.producer_id >= 0:
-            kept = self.producers.get(batch.producer_id)
-            if kept is None:
-                kept = self.producers[batch.producer_id] = deque(maxlen=WINDOW_BATCHES)
-            kept.append(batch)
-
-    def body(self) -> list[Buffer]:
-        """All parts, in order; nothing is added after this."""
-        self._end_small()
-        return self._parts
-
-    def _end_small(self) -> None:
-        if self._small:
-            self._parts.append(self._small)
-            self._small = bytearray()
-
-
-class _Segment:
-    """What one slot will hold."""
-
-    __slots__ = ("events", "last_lsn", "partitions", "size_bytes", "waiters")
-
-    def __init__(self) -> None:
-        self.partitions: dict[TopicPartition, _PartitionRuns] = {}
-        self.events: list[SlotEvent] = []
-        self.waiters: list[asyncio.Future[None]] = []
-        self.size_bytes = 0
-        self.last_lsn = Lsn(0)
-
-
 class WriteBuffer:
     """Filled by the append path, emptied by the flusher."""
 
-    def __init__(self, run_bytes_max: int) -> None:
+    def __init__(
+        self,
+        run_bytes_max: int,
+        *,
+        held_bytes_max: int = _NO_LIMIT,
+        rows_max: int = _NO_LIMIT,
+        slot_bytes_max: int = _NO_LIMIT,
+        spills: bool = False,
+    ) -> None:
+        """``spills``: the WAL can be read back. Then a draft has at most ``slot_bytes_max``, or one entry."""
         self._run_bytes_max = run_bytes_max
-        self._sealed: deque[_Segment] = deque()
-        """Batches that came before an event, and so have to lie in an earlier slot."""
-        self._current = _Segment()
+        self._held_bytes_max = held_bytes_max
+        self._rows_max = rows_max
+        self._slot_bytes_max = min(slot_bytes_max, max(1, held_bytes_max // 3))
+        self._spills = spills
+        self._cut: deque[SlotDraft] = deque()
+        """Slots under way."""
+        self._sealed: deque[SlotDraft] = deque()
+        """Full, or with batches that came before an event and so have to lie in an earlier slot."""
+        self._current = SlotDraft()
+        self._spilled_waiting = 0
         self._last_lsn = Lsn(0)
+        self._row_count = 0
         self.size_bytes = 0
         """Bytes of batches since the last cut."""
-        self.has_events = False
-        """An event waits to be cut, or somebody for what was sealed."""
+        self.held_bytes = 0
+        """Bytes of batches in memory, those of slots under way included."""
+
+    @property
+    def has_events(self) -> bool:
+        """Something waits to be cut at once: an event, or a draft that is sealed."""
+        return bool(self._sealed or self._current.events)
+
+    @property
+    def drafts(self) -> Sequence[SlotDraft]:
+        """All that is in no durable slot, oldest first."""
+        return [*self._cut, *self._sealed, self._current]
 
     def is_empty(self) -> bool:
         return not self._sealed and not self._current.partitions and not self._current.events
 
+    def has_room(self, size_bytes: int, *, beyond_bytes: int = 0) -> bool:
+        """Whether that much may be added now, ``beyond_bytes`` above the limit; when nothing is unflushed, always."""
+        if self._spills:
+            return self._row_count < self._rows_max or beyond_bytes > 0
+        return not self.held_bytes or self.held_bytes + size_bytes <= self._held_bytes_max + beyond_bytes
+
+    def may_cut(self) -> bool:
+        """Whether there is room in memory for the next slot, which may have to be read back; alone, there always is."""
+        draft = self._sealed[0] if self._sealed else self._current
+        return not draft.is_spilled or not self._cut or self.held_bytes + draft.size_bytes <= self._held_bytes_max
+
     def add(self, lsn: Lsn, partition: TopicPartition, batches: tuple[PlacedBatch, ...]) -> None:
-        """Batches with their offsets assigned; a partition's batches come in offset order."""
-        current = self._current
-        held = current.partitions.get(partition)
+        """Batches with their offsets assigned; a partition's batches come in offset order. LSN 0: of an earlier writer."""
+        size_bytes = batches[0].size_bytes if len(batches) == 1 else sum(batch.size_bytes for batch in batches)
+        if self._spills and self._current.size_bytes and self._current.size_bytes + size_bytes > self._slot_bytes_max:
+            self._seal()
+        draft = self._current
+        if not draft.partitions:
+            self._begin(draft, lsn)
+        held = draft.partitions.get(partition)
         if held is None:
-            held = current.partitions[partition] = _PartitionRuns()
-        size_bytes = 0
+            held = draft.partitions[partition] = PartitionRuns()
+        before = held.row_count
         for batch in batches:
-            held.add(batch, self._run_bytes_max)
-            size_bytes += batch.size_bytes
+            held.add(batch, self._run_bytes_max, is_spilled=draft.is_spilled)
+        draft.row_count += held.row_count - before
+        self._row_count += held.row_count - before
         self.size_bytes += size_bytes
-        current.size_bytes += size_bytes
-        current.last_lsn = self._last_lsn = lsn
+        if not draft.is_spilled:
+            self.held_bytes += size_bytes
+        draft.size_bytes += size_bytes
+        draft.last_lsn = self._last_lsn = lsn
 
     def add_event(self, event: SlotEvent) -> asyncio.Future[None]:
         """Something that happens after all that was added so far; the future is done when it is durable.
@@ -172,7 +134,6 @@ class WriteBuffer:
         waiter = asyncio.get_running_loop().create_future()
         self._current.events.append(event)
         self._current.waiters.append(waiter)
-        self.has_events = True
         return waiter
 
     def seal(self) -> asyncio.Future[None] | None:
@@ -183,22 +144,24 @@ class WriteBuffer:
             return None
         waiter = asyncio.get_running_loop().create_future()
         self._sealed[-1].waiters.append(waiter)
-        self.has_events = True
         return waiter
 
     def cut(self) -> Cut:
         """Take the next slot's content out."""
         if not self._sealed:
             self._seal()
-        segment = self._sealed.popleft()
-        self.size_bytes -= segment.size_bytes
-        self.has_events = bool(self._sealed or self._current.events)
+        draft = self._sealed.popleft()
+        self._cut.append(draft)
+        self.size_bytes -= draft.size_bytes
+        if draft.is_spilled:
+            self._spilled_waiting -= 1
+            self.held_bytes += draft.size_bytes  # as soon as it is read back
         index: list[IndexRow] = []
         producers: list[ProducerRow] = []
         body: list[Buffer] = []
         partitions: dict[TopicPartition, SlotRows] = {}
         start = RECORD_BYTES
-        for partition, held in segment.partitions.items():
+        for partition, held in draft.partitions.items():
             rows = [_index_row(partition, run, start) for run in held.runs]
             batches = [_producer_row(partition, batch) for kept in held.producers.values() for batch in kept]
             partitions[partition] = SlotRows(rows, batches)
@@ -207,22 +170,37 @@ class WriteBuffer:
             body.extend(held.body())
             start += held.size_bytes
         return Cut(
+            draft=draft,
             body=body,
-            meta=SlotMeta(index=index, producers=producers, events=segment.events),
-            body_bytes=segment.size_bytes,
-            last_lsn=segment.last_lsn,
+            meta=SlotMeta(index=index, producers=producers, events=draft.events),
+            body_bytes=draft.size_bytes,
+            last_lsn=draft.last_lsn,
             partitions=partitions,
-            waiters=segment.waiters,
+            waiters=draft.waiters,
         )
+
+    def settled(self, cut: Cut) -> None:
+        """The oldest slot that was cut is durable."""
+        draft = self._cut.popleft()
+        assert draft is cut.draft, "slots settle in order"
+        draft.is_settled = True
+        self.held_bytes -= draft.size_bytes
+        self._row_count -= draft.row_count
+
+    def _begin(self, draft: SlotDraft, lsn: Lsn) -> None:
+        draft.first_lsn = lsn
+        is_tight = self.held_bytes > 0 and self.held_bytes + self._slot_bytes_max > self._held_bytes_max
+        draft.is_spilled = self._spills and lsn > 0 and (is_tight or self._spilled_waiting > 0)
+        self._spilled_waiting += draft.is_spilled
 
     def _seal(self) -> None:
         if not self._current.last_lsn:
             self._current.last_lsn = self._last_lsn
         self._sealed.append(self._current)
-        self._current = _Segment()
+        self._current = SlotDraft()
 
 
-def _index_row(partition: TopicPartition, run: _Run, start: int) -> IndexRow:
+def _index_row(partition: TopicPartition, run: Run, start: int) -> IndexRow:
     return IndexRow(
         partition.topic_id,
         partition.partition,

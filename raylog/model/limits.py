@@ -33,12 +33,14 @@ class GatewayLimits:
     """Bytes of requests in flight of one connection, above which it is not read."""
     total_bytes_max: int = 256 * MIB
     """Bytes of requests in flight of all connections, above which none that adds to them is read."""
-    answer_bytes_max: int = 4 * MIB
-    """Bytes of answers that a client has not taken, above which its requests are not read."""
+    answer_bytes_max: int = 256 * KIB
+    """Bytes of answers that a client has not taken, above which its requests are not read. One that takes its answers gets as
+    much however many others do not."""
     fetch_bytes_max: int = 55 * MIB
     """A Fetch asks for no more, whatever the client says (Kafka's fetch.max.bytes)."""
     fetch_total_bytes_max: int = 256 * MIB
-    """Bytes that answers being made have from the bucket, and that clients have not taken; more fetches wait."""
+    """Bytes that answers being made have from the bucket, and that clients have not taken; above it fetches get
+    ``answer_bytes_max`` each, or one batch."""
     leader_bytes_max: int = 128 * MIB
     """Bytes of requests unanswered by one leader, above which connections that add to them are not read."""
     leader_connect_s_max: float = 2.0
@@ -60,9 +62,15 @@ class LeaderLimits:
     frame_bytes_max: int = 128 * MIB
     """A longer request closes its (internal) connection."""
     unflushed_bytes_max: int = 192 * MIB
-    """Bytes appended and not yet in a durable slot, above which produce requests are held back."""
+    """Bytes in memory that are in no durable slot yet. With an object WAL produce requests wait above it; with a file WAL what
+    comes then stays in the WAL alone, until that is full, and is read back from there."""
+    unflushed_rows_max: int = 400_000
+    """Index rows and producers' rows of what is in no durable slot, of about 512 bytes each, above which a file WAL's produce
+    requests wait, too."""
+    read_back_bytes_max: int = 128 * MIB
+    """Of that, what was read back for consumers is kept up to here, or one slot of it."""
     tail_cache_bytes: int = 256 * MIB
-    """Recent batches kept for consumers; those not yet flushed are kept beyond it."""
+    """Recent batches kept for consumers."""
     answer_bytes_max: int = 16 * MIB
     """Answers that a connection's peer has not taken, above which its requests are not read."""
     fetch_bytes_max: int = 64 * MIB
@@ -74,9 +82,9 @@ class LeaderLimits:
     fetch_waits_max: int = 100_000
     """Fetches that wait for records; one more is answered at once with what is there."""
     slots_in_flight_max: int = 8
-    """Slots on their way to the bucket; the next waits in memory, within ``unflushed_bytes_max``."""
+    """Slots on their way to the bucket; the next waits, see ``unflushed_bytes_max``."""
     coordinator_bytes_max: int = 32 * MIB
-    """What group coordinators may append beyond ``unflushed_bytes_max``; above it their requests wait."""
+    """What group coordinators may append where produce requests wait; above it theirs wait, too."""
     checkpoint_slots: int = 200
     """A checkpoint is written after so many slots."""
     checkpoint_rows: int = 150_000

@@ -4,6 +4,8 @@ Rules:
 
 - Objects are immutable, so a block is never stale; it leaves when it is the least recently used and room is needed.
 - A block is asked of the bucket once, however many readers wait for it; a reader that goes away does not take it from the others.
+- A view keeps its whole block in memory for as long as its reader holds it, so of a block of which little is wanted a copy is
+  given: what readers hold beyond the budget is at most twice what they asked for.
 - Blocks under way count against the budget. Where only those are left, readers wait and read-ahead does not happen.
 - Errors of the bucket go to every reader that waited, and are not kept: NotFoundError tells the gateway to ask the leader for a
   new plan.
@@ -54,7 +56,7 @@ class BlockCache:
         )
 
     async def read(self, key: str, position: int, size_bytes: int) -> list[memoryview]:
-        """The bytes of an object's range, as views in order (not joined).
+        """The bytes of an object's range, in order (not joined).
 
         Raises NotFoundError when the object is gone, CorruptError when it is shorter, RetryError as the store does.
         """
@@ -80,7 +82,7 @@ class BlockCache:
         view = memoryview(data)[max(0, start - base) : min(self._block_bytes, end - base)]
         if base + len(data) < min(end, base + self._block_bytes):
             raise CorruptError(f"{key} ends at byte {base + len(data)}, before the range up to {end}.")
-        return view
+        return view if 2 * len(view) >= len(data) else memoryview(bytes(view))
 
     async def _data(self, key: str, block: int) -> bytes:
         while (found := self._start(key, block)) is None:

@@ -8,6 +8,8 @@ Rules:
   in a while is tried on the loop's thread, as only there the disk's time is seen without the wait for the interpreter.
 - The fence is looked at after each sync and before the acknowledgement. A taker raises it before it reads the segments: so
   either the look shows the taker, or the taker reads what was synced.
+- What is synced and not yet in the bucket can be read back, so that the leader need not keep it in memory: by its own thread, as
+  it is large. A segment is not given up for trimming while it is read.
 - After a write, a sync or a look at the fence has failed, nothing is acknowledged any more: whether the disk has the bytes is
   then unknown, and a second sync would claim that it has (the page cache forgets what it failed to write).
 """
@@ -27,7 +29,7 @@ from raylog.storage.wal_disk import WalDisk
 from raylog.storage.wal_format import encode_fence_mark, entry_bytes, highest_fence_mark
 from raylog.storage.wal_pool import Offload, SegmentPool
 from raylog.storage.wal_recovery import Leftovers, OldEpoch, find_leftovers, read_segment
-from raylog.storage.wal_segments import SegmentLog, Write
+from raylog.storage.wal_segments import SegmentLog, Write, read_windows
 
 _SMOOTHING = 0.1
 _TRIAL_SECONDS = 0.25
@@ -46,6 +48,8 @@ class FileWalLimits:
 
 class FileWal:
     """See ``Wal``. One writer; ``name`` says which WAL an error or a log line is about."""
+
+    can_read_back = True
 
     def __init__(
         self,
@@ -80,6 +84,8 @@ class FileWal:
         self._last_lsn = Lsn(0)
         self._durable_lsn = Lsn(0)
         self._synced_lsn = Lsn(0)
+        self._synced = asyncio.Event()
+        """Set, and replaced by another one, with each commit."""
         self._fence_page = b""
         """The fence as last seen with this writer's mark on top."""
         self._failed = False
@@ -174,11 +180,18 @@ class FileWal:
             self._queued_bytes += entry_bytes(entry)
             self._work.set()
 
-    def has_room(self, size_bytes: int) -> bool:
+    def has_room(self, size_bytes: int, *, beyond_bytes: int = 0) -> bool:
         assert self._segments is not None, "start comes first"
         if self._segments.is_empty and not self._queue:
             return True
-        return self._queued_bytes + size_bytes <= self._segments.free_bytes
+        return self._queued_bytes + size_bytes <= self._segments.free_bytes + beyond_bytes
+
+    async def read_back(self, first_lsn: Lsn, last_lsn: Lsn) -> list[WalEntry]:
+        assert self._segments is not None, "start comes first"
+        while self._synced_lsn < last_lsn:
+            await self._synced.wait()
+        with self._segments.windows(first_lsn, last_lsn) as windows:
+            return await self._offload(lambda: read_windows(windows, first_lsn, last_lsn))
 
     def flushed(self, lsn: Lsn) -> None:
         assert self._segments is not None and self._pool is not None, "start comes first"
@@ -271,6 +284,8 @@ class FileWal:
         else:
             await self._offload(lambda: self._write_and_look(writes))
         self._synced_lsn = last_lsn
+        synced, self._synced = self._synced, asyncio.Event()
+        synced.set()
         self._acknowledge(last_lsn)
 
     def _is_inline(self, now: float) -> bool:

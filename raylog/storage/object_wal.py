@@ -16,6 +16,8 @@ _SLOTS_PENDING_MAX = 32
 class ObjectWal:
     """See ``Wal``."""
 
+    can_read_back = False
+
     def __init__(self, *, flush_policy: FlushPolicy) -> None:
         self.flush_policy = flush_policy
         self._pending: deque[tuple[Lsn, int]] = deque()
@@ -48,8 +50,11 @@ class ObjectWal:
         self._pending.append((entry.lsn, entry.size_bytes))
         self._pending_bytes += entry.size_bytes
 
-    def has_room(self, size_bytes: int) -> bool:
-        return not self._pending or self._pending_bytes + size_bytes <= self._pending_bytes_max
+    def has_room(self, size_bytes: int, *, beyond_bytes: int = 0) -> bool:
+        return not self._pending or self._pending_bytes + size_bytes <= self._pending_bytes_max + beyond_bytes
+
+    async def read_back(self, first_lsn: Lsn, last_lsn: Lsn) -> list[WalEntry]:
+        raise AssertionError("entries of an object WAL are nowhere but in memory until their slot is durable")
 
     def flushed(self, lsn: Lsn) -> None:
         while self._pending and self._pending[0][0] <= lsn:

@@ -41,6 +41,8 @@ class FlushPolicy:
 
 class Wal(Protocol):
     flush_policy: FlushPolicy
+    can_read_back: bool
+    """Whether it keeps entries readable until they are in durable slots."""
 
     @property
     def durable_lsn(self) -> Lsn:
@@ -75,9 +77,16 @@ class Wal(Protocol):
         """Queue an entry; never blocks. Room is asked first with ``has_room``."""
         ...
 
-    def has_room(self, size_bytes: int) -> bool:
+    def has_room(self, size_bytes: int, *, beyond_bytes: int = 0) -> bool:
         """False when the WAL is full: the leader then holds requests back until ``flushed`` makes room, and asks again each
-        second or so, as room on a full disk may also come from elsewhere."""
+        second or so, as room on a full disk may also come from elsewhere. ``beyond_bytes`` more than that may wait for room."""
+        ...
+
+    async def read_back(self, first_lsn: Lsn, last_lsn: Lsn) -> list[WalEntry]:
+        """The entries that were appended with these LSNs and are not all ``flushed``, once they are written.
+
+        Raises OSError when they cannot be read; CorruptError when they are not there, as they are not after ``flushed``.
+        """
         ...
 
     def flushed(self, lsn: Lsn) -> None:

@@ -38,10 +38,10 @@ class Offload(Protocol):
 
 
 class ThreadOffload:
-    """One thread for commits and one for making spares, so that zero-filling never delays a sync."""
+    """One thread for commits, one for making spares and one for reading back, so that neither of those delays a sync."""
 
     def __init__(self, name: str) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix=name)
+        self._executor = ThreadPoolExecutor(max_workers=3, thread_name_prefix=name)
 
     def __call__(self, work: Callable[[], _T], /) -> Awaitable[_T]:
         return asyncio.get_running_loop().run_in_executor(self._executor, work)

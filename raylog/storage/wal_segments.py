@@ -1,18 +1,33 @@
-"""Where a file WAL's entries go: the active segment, those before it that are not in the bucket yet, and their trimming."""
+"""Where a file WAL's entries go: the active segment, those before it that are not in the bucket yet, and their trimming; and
+where they are found again.
+
+An entry's place is not kept. Each segment has marks about 1 MiB apart, between which its entries are read in one piece.
+"""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
 
 from raylog.model.buffers import Buffer
+from raylog.model.errors import CorruptError
 from raylog.model.ids import LeaderId, LogEpoch, Lsn
 from raylog.storage.wal import WalEntry
 from raylog.storage.wal_disk import SegmentFile
-from raylog.storage.wal_format import SegmentHeader, encode_entry_header, entry_bytes, segment_header_bytes
+from raylog.storage.wal_format import (
+    SegmentHeader,
+    decode_entries,
+    encode_entry_header,
+    entry_bytes,
+    segment_header_bytes,
+)
 from raylog.storage.wal_pool import SegmentPool
 
 _READ_AGAIN_SHARE = 32
 """Of a segment, above which the bucket having it is worth a new one: 2 MiB of the default size."""
+_WINDOW_BYTES = 1 << 20
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,11 +44,24 @@ class Write:
         self.segment.sync()
 
 
+class Window(NamedTuple):
+    """A piece of a segment that begins and ends between entries."""
+
+    segment: SegmentFile
+    header: SegmentHeader
+    first_lsn: Lsn
+    position: int
+    size_bytes: int
+
+
 @dataclass(slots=True, kw_only=True)
 class _Live:
     segment: SegmentFile
-    first_lsn: Lsn
+    header: SegmentHeader
     last_lsn: Lsn
+    marks: list[tuple[Lsn, int]] = field(default_factory=list)
+    """An entry's LSN and its place, for one entry in each window."""
+    readers: int = 0
 
 
 class SegmentLog:
@@ -52,6 +80,7 @@ class SegmentLog:
         self._is_left = False
         """The next entry begins another segment, if there is one."""
         self._writes: list[Write] = []
+        self._trimmed_lsn = Lsn(0)
 
     @property
     def free_bytes(self) -> int:
@@ -76,6 +105,8 @@ class SegmentLog:
         write.buffers.append(encode_entry_header(entry, self._epoch, self._generation))
         write.buffers += entry.parts
         write.size_bytes += size_bytes
+        if not live.marks or self._position - live.marks[-1][1] >= _WINDOW_BYTES:
+            live.marks.append((entry.lsn, self._position))
         self._position += size_bytes
         live.last_lsn = entry.lsn
         return True
@@ -86,19 +117,39 @@ class SegmentLog:
         return writes
 
     def trim(self, lsn: Lsn) -> None:
-        """Give back the segments whose entries are all at or below ``lsn``; the active one stays.
+        """Give back the segments whose entries are all at or below ``lsn``; the active one stays, and one being read.
 
-        But it is left for another soon if much of it is at or below: whoever starts after this writer's end reads all of it, and
-        those who wait for that would wait for what is in the bucket.
+        But the active one is left for another soon if much of it is at or below: whoever starts after this writer's end reads
+        all of it, and those who wait for that would wait for what is in the bucket.
         """
-        while len(self._live) > 1 and self._live[0].last_lsn <= lsn:
+        self._trimmed_lsn = lsn
+        while len(self._live) > 1 and self._live[0].last_lsn <= lsn and not self._live[0].readers:
             self._pool.retire(self._live.popleft().segment)
-        if self._live and self._live[-1].first_lsn <= lsn:
+        if self._live and self._live[-1].header.first_lsn <= lsn:
             self._is_left = self._position > self._live[-1].segment.size_bytes // _READ_AGAIN_SHARE
+
+    @contextmanager
+    def windows(self, first_lsn: Lsn, last_lsn: Lsn) -> Iterator[list[Window]]:
+        """Where the entries with these LSNs lie, as far as they are not trimmed; they stay readable in the ``with`` block."""
+        found = [live for live in self._live if live.marks[0][0] <= last_lsn and live.last_lsn >= first_lsn]
+        for live in found:
+            live.readers += 1
+        try:
+            yield [window for live in found for window in self._windows(live, first_lsn, last_lsn)]
+        finally:
+            for live in found:
+                live.readers -= 1
+            self.trim(self._trimmed_lsn)
 
     def close(self) -> None:
         for live in self._live:
             live.segment.close()
+
+    def _windows(self, live: _Live, first_lsn: Lsn, last_lsn: Lsn) -> Iterator[Window]:
+        end = self._position if live is self._live[-1] else live.segment.size_bytes
+        for (lsn, position), (next_lsn, next_position) in pairwise((*live.marks, (Lsn(live.last_lsn + 1), end))):
+            if lsn <= last_lsn and next_lsn > first_lsn:
+                yield Window(live.segment, live.header, lsn, position, next_position - position)
 
     @property
     def _active_free_bytes(self) -> int:
@@ -120,5 +171,17 @@ class SegmentLog:
         # The header goes out with the first entries, in the same sync: it costs no commit of its own.
         self._writes.append(Write(segment=segment, position=0, buffers=[header.encode()], size_bytes=header.size_bytes))
         self._position = header.size_bytes
-        self._live.append(_Live(segment=segment, first_lsn=first_lsn, last_lsn=first_lsn))
+        self._live.append(_Live(segment=segment, header=header, last_lsn=first_lsn))
         return True
+
+
+def read_windows(windows: Sequence[Window], first_lsn: Lsn, last_lsn: Lsn) -> list[WalEntry]:
+    """The entries with these LSNs. Blocking. Raises CorruptError when one of them is not there."""
+    entries: list[WalEntry] = []
+    for window in windows:
+        data = window.segment.read(window.position, window.size_bytes)
+        found = decode_entries(data, window.header, window.first_lsn, 0)
+        entries += (entry for entry in found if first_lsn <= entry.lsn <= last_lsn)
+    if [entry.lsn for entry in entries] != list(range(first_lsn, last_lsn + 1)):
+        raise CorruptError(f"The WAL has {len(entries)} of the entries {first_lsn} to {last_lsn}.")
+    return entries

@@ -47,10 +47,27 @@ RUN_DIR = Path("/tmp/raylog-sim")
 """Only its name is used, in addresses: the same in every run, as it is written to the bucket."""
 
 
-def limits(*, checkpoint_slots: int = 12, trim_grace_s: float = 8.0, garbage_interval_s: float = 3.0) -> Limits:
+HELD_BYTES = LeaderLimits().unflushed_bytes_max
+SPILLING_BYTES = 4 * 1024
+"""What a leader holds in memory in runs that are about reading its WAL back: a few batches."""
+
+
+def limits(
+    *,
+    checkpoint_slots: int = 12,
+    trim_grace_s: float = 8.0,
+    garbage_interval_s: float = 3.0,
+    unflushed_bytes_max: int = HELD_BYTES,
+) -> Limits:
     """Small and quick, so that a short run sees checkpoints, trimming, collections and reads from the bucket."""
     return Limits(
-        leader=LeaderLimits(checkpoint_slots=checkpoint_slots, register_backoff_s_max=1.0, tail_cache_bytes=16 * 1024),
+        leader=LeaderLimits(
+            checkpoint_slots=checkpoint_slots,
+            register_backoff_s_max=1.0,
+            tail_cache_bytes=min(16 * 1024, unflushed_bytes_max),
+            unflushed_bytes_max=unflushed_bytes_max,
+            read_back_bytes_max=min(16 * 1024, unflushed_bytes_max),
+        ),
         store=StoreLimits(attempt_s_max=2.0, patience_s=8.0, backoff_s_max=1.0),
         compaction=CompactionLimits(
             interval_s=0.5, segment_bytes=4096, run_bytes_min=2048, sources_max=3, fan_in=2, levels_max=3
@@ -87,7 +104,8 @@ class Shape:
     limits: Limits = field(default_factory=limits)
 
     @classmethod
-    def drawn(cls, rng: Random) -> "Shape":
+    def drawn(cls, rng: Random, seed: str) -> "Shape":
+        is_spilling = Random(f"{seed}/spilling").random() < 0.4
         return cls(
             gateways=rng.randint(1, 3),
             leaders_per_class=rng.randint(1, 3),
@@ -96,6 +114,7 @@ class Shape:
                 checkpoint_slots=rng.choice((1, 3, 12, 40)),
                 trim_grace_s=rng.choice((1.5, 4.0, 20.0)),
                 garbage_interval_s=rng.choice((1.0, 3.0)),
+                unflushed_bytes_max=SPILLING_BYTES if is_spilling else HELD_BYTES,
             ),
         )
 

@@ -64,7 +64,7 @@ class Run:
         self.rng = rng = Random(f"{seed}/run")
         self.trace = Trace()
         self.loop = SimLoop(Random(f"{seed}/loop"), self.trace)
-        self.shape = shape or Shape.drawn(rng)
+        self.shape = shape or Shape.drawn(rng, seed)
         self.cluster = SimCluster(self.loop, seed, self.shape, self.trace)
         self.chaos_s = chaos_s
         self._trouble = trouble or _random_trouble

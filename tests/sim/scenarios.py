@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from raylog.leader.leader import Leader
-from tests.sim.cluster import Shape, limits
+from tests.sim.cluster import SPILLING_BYTES, Shape, limits
 from tests.sim.control import ControllerClient
 from tests.sim.garbage import ROLE
 from tests.sim.loop import Process
@@ -25,6 +25,9 @@ COLLECTED_CONTROLLER_SHAPE = Shape(
 )
 """The sleep is too short for the sleeper to distrust itself: only the age of garbage keeps its next number taken."""
 OUTAGE_SHAPE = Shape(gateways=1, leaders_per_class=1)
+SPILLING_SHAPE = Shape(
+    gateways=1, leaders_per_class=1, wal_classes=("file",), limits=limits(unflushed_bytes_max=SPILLING_BYTES)
+)
 INTERRUPTED_RELEASE_SHAPE = Shape(gateways=1, wal_classes=("object",))
 SLEEPING_COLLECTOR_SHAPE = Shape(
     gateways=1,
@@ -129,6 +132,33 @@ async def outage(run: Run) -> None:
     await asyncio.sleep(OUTAGE_S + 1.0)
 
 
+async def spilling_outages(run: Run) -> None:
+    """The bucket is away twice, for longer than memory lasts but not the WAL: once the leader brings it all into slots itself,
+    once it is killed when the bucket comes back."""
+    cluster = run.cluster
+    for is_killed in (False, True):
+        await asyncio.sleep(1.5)
+        seconds = run.rng.uniform(8.0, 25.0)
+        cluster.bucket.go_away(seconds)
+        for _ in range(int(seconds) + 1):
+            await asyncio.sleep(1.0)
+            _note_spilled(run)
+        if is_killed:
+            for process in list(cluster.leaders.values()):
+                cluster.kill(process, power_lost=run.rng.random() < 0.5)
+        await asyncio.sleep(3.0)
+
+
+def _note_spilled(run: Run) -> None:
+    """What is in WALs alone; memory has the rest, within its limit and a slot that is read back."""
+    for process in run.cluster.leaders.values():
+        parts = process.role._parts if isinstance(process.role, Leader) else None
+        if parts is None:
+            continue
+        assert parts.buffer.held_bytes <= 3 * SPILLING_BYTES, parts.buffer.held_bytes
+        run.trace.event("spilled", f"{process.name} {parts.context.appender.spilled_bytes}")
+
+
 async def _ask_for_ids(run: Run) -> None:
     client: Any = ControllerClient(run.cluster.seat)
     first = await client.allocate_producer_ids(_IDS)
@@ -144,4 +174,5 @@ SCENARIOS = {
     "interrupted_release": (INTERRUPTED_RELEASE_SHAPE, interrupted_release),
     "short_tails": (SHORT_TAILS_SHAPE, short_tails),
     "outage": (OUTAGE_SHAPE, outage),
+    "spilling_outages": (SPILLING_SHAPE, spilling_outages),
 }

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from tests.sim.cluster import SPILLING_BYTES
 from tests.sim.pool import run_seed, run_seeds
 from tests.sim.run import simulate
 from tests.sim.scenarios import CHECKPOINT_ROWS
@@ -54,6 +55,16 @@ def test_a_successor_never_finds_many_more_rows_than_a_checkpoint_falls_due_by()
                 covered.add(f"{outcome.seed} {words[2]} {words[4]}")
     assert max(tails) <= 2 * CHECKPOINT_ROWS, sorted(tails)
     assert sum(tails) > len(tails) * CHECKPOINT_ROWS / 5 and len(covered) > 12, (sorted(tails), covered)
+
+
+def test_outages_longer_than_memory_lasts_stop_nobody_whose_wal_has_room() -> None:
+    """What is in the WAL alone is read by consumers, brought into slots by its leader, and by the next one after a kill."""
+    spilled_bytes = []
+    for outcome in (run_seed(f"spilling_outages/{seed}") for seed in range(6)):
+        assert not outcome.anomalies, outcome.text()
+        events = (line.split() for line in outcome.trace.lines)
+        spilled_bytes.append(max(int(words[3]) for words in events if words[1] == "spilled"))
+    assert min(spilled_bytes) > SPILLING_BYTES, spilled_bytes
 
 
 def test_a_seed_gives_the_same_run_in_every_process() -> None:

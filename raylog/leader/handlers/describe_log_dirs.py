@@ -16,11 +16,13 @@ from raylog.protocol.wire import NO_THROTTLE
 def describe_log_dirs(call: Call) -> Payload:
     types = response_types(call.head)
     topics: dict[str, list[Any]] = {}
+    undurable_bytes = call.leader.acks.undurable_bytes()
     for hosted in _asked_for(call):
+        unflushed_bytes = call.leader.unflushed.size_bytes(hosted.partition) - undurable_bytes[hosted.partition]
         topics.setdefault(hosted.topic_name, []).append(
             types.DescribeLogDirsPartition(
                 partition_index=hosted.partition.partition,
-                partition_size=hosted.core.index.size_bytes + hosted.tail.unflushed_bytes(hosted.core.high_watermark),
+                partition_size=hosted.core.index.size_bytes + unflushed_bytes,
                 offset_lag=0,
                 is_future_key=False,
             )

@@ -30,6 +30,7 @@ from raylog.protocol.framing import FrameProtocol
 from raylog.protocol.internal import ERROR_BIT, has_error
 from raylog.protocol.wire import decode_request, decode_response, encode_request, encode_response
 from raylog.storage.memory_store import MemoryStore
+from raylog.storage.object_store import ObjectStore
 
 NODE = "node-a"
 
@@ -207,12 +208,14 @@ def topic_id(name: str) -> TopicId:
 class World:
     """A started gateway, its controller, its leaders and its clients."""
 
-    def __init__(self, folder: Path, stack: AsyncExitStack, limits: GatewayLimits) -> None:
+    def __init__(
+        self, folder: Path, stack: AsyncExitStack, limits: GatewayLimits, store: ObjectStore | None = None
+    ) -> None:
         self.folder = folder
         self.stack = stack
         self.limits = limits
         self.clock = SteppedClock()
-        self.store = MemoryStore(self.clock)
+        self.store = store or MemoryStore(self.clock)
         self.controller = Controller()
         self.registry = CollectorRegistry()
         self.gateway: Gateway = None  # type: ignore[assignment]
@@ -282,8 +285,8 @@ class World:
 async def make_world(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[World]]]:
     async with AsyncExitStack() as stack:
 
-        async def make(**limits: Any) -> World:
-            return await World(tmp_path, stack, GatewayLimits(**limits)).start()
+        async def make(*, store: ObjectStore | None = None, **limits: Any) -> World:
+            return await World(tmp_path, stack, GatewayLimits(**limits), store).start()
 
         yield make
 

@@ -1,7 +1,5 @@
 """Budgets and the log's limit."""
 
-import asyncio
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,18 +23,6 @@ def test_waiters_go_on_in_order_and_only_below_the_limit(sizes):
     assert [number for number, _ in called] == sorted(number for number, _ in called)
     assert not any(was_over for _, was_over in called)
     assert not budget._waiters
-
-
-async def test_waiting_for_a_budget():
-    budget = Budget(10)
-    await budget.below()
-    budget.take(30)
-    waits = [asyncio.create_task(budget.below()) for _ in range(3)]
-    budget.give_back(15)
-    await asyncio.sleep(0)
-    assert not any(wait.done() for wait in waits)
-    budget.give_back(15)
-    await asyncio.gather(*waits)
 
 
 class Still(SystemClock):

@@ -95,24 +95,70 @@ def fetched(size_bytes):
     )
 
 
-async def test_who_takes_no_answers_is_closed_when_others_wait_for_the_memory(make_world):
+async def test_who_takes_no_answers_is_closed_when_the_memory_for_them_is_used_up(make_world):
     world = await make_world(fetch_total_bytes_max=1 << 20)
     server = world.gateway._server
-    size_bytes = 20 << 20
-    leader = await world.leader(1, lambda head, request: fetched(size_bytes))
+    await world.leader(1, lambda head, request: fetched(min(20 << 20, request.max_bytes)))
     await world.topic("t", [1])
     stuck, other = await world.client(), await world.client()
     stuck.send(fetch())
-    await world.until(lambda: server.services.answers.taken_bytes > size_bytes)
-    other.send(fetch())
-    await works(await world.client())
+    await world.until(lambda: server.services.answers.is_over)
     server._sweep()
-    assert len(leader.requests) == 1
+    assert await works(other)
+    assert len(server._connections) == 2
     world.clock.added_s += 11
+    assert await works(other)
     server._sweep()
-    size_bytes = 100
-    await leader.received(2)
-    assert len((await other.receive())[1].responses[0].partitions[0].records) == 100
+    await world.until(lambda: len(server._connections) == 1)
+    assert await works(other)
+    assert server.services.answers.taken_bytes == 0
+
+
+async def test_who_takes_its_answers_goes_on_in_small_bites_while_others_use_the_memory_up(make_world):
+    world = await make_world(fetch_total_bytes_max=1 << 20, answer_bytes_max=100_000)
+    leader = await world.leader(1, lambda head, request: fetched(min(20 << 20, request.max_bytes)))
+    await world.topic("t", [1])
+    stuck, other = await world.client(), await world.client()
+    stuck.send(fetch())
+    await world.until(lambda: world.gateway._server.services.answers.is_over)
+    for _ in range(3):
+        assert len((await other.ask(fetch())).responses[0].partitions[0].records) == 100_000
+    await stuck.close()
+    await world.until(lambda: len(world.gateway._server._connections) == 1)
+    assert len((await other.ask(fetch())).responses[0].partitions[0].records) == 20 << 20
+    assert [request.max_bytes for request in leader.requests] == [30 << 20, *[100_000] * 3, 30 << 20]
+
+
+async def test_any_number_of_clients_that_ask_for_much_and_read_nothing_hold_a_bounded_memory(make_world):
+    """All ask before any answer is there, as consumers at a log's end do when a burst of records comes."""
+    world = await make_world(fetch_total_bytes_max=8 << 20, answer_bytes_max=100_000)
+    server = world.gateway._server
+    burst = asyncio.Event()
+
+    async def script(head, request):
+        await burst.wait()
+        return fetched(min(20 << 20, request.max_bytes))
+
+    leader = await world.leader(1, script)
+    await world.topic("t", [1])
+    stuck = [await world.client() for _ in range(12)]
+    for client in stuck:
+        client.send(fetch())
+    await leader.received(len(stuck))
+    burst.set()
+    await world.until(lambda: len(leader.requests) > len(stuck))
+    held_max = 0
+
+    def all_are_served() -> bool:
+        nonlocal held_max
+        held_max = max(held_max, sum(c._transport.get_write_buffer_size() for c in server._connections if c._transport))
+        return all(connection.is_idle for connection in server._connections)
+
+    await world.until(all_are_served)
+    assert held_max < (8 << 20) + (20 << 20) + 12 * 2 * 100_000 < 12 * (20 << 20) // 4
+    for client in stuck:
+        await client.close()
+    await world.until(lambda: not server._connections)
     assert server.services.answers.taken_bytes == 0
 
 

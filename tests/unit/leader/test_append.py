@@ -1,5 +1,6 @@
 """The append step: whole, or the end of the leader."""
 
+from collections import deque
 from typing import Any
 
 import pytest
@@ -39,10 +40,22 @@ async def test_what_fails_before_that_ends_only_the_connection(
 
 async def test_coordinators_have_room_where_requests_must_wait(cluster: Any, kit: Any) -> None:
     await cluster.controller.assign(kit.assignment(0))
-    leader = await cluster.start(leader_limits={"unflushed_bytes_max": 1000})
+    leader = await cluster.start(leader_limits={"unflushed_bytes_max": 1000, "coordinator_bytes_max": 500})
     appender, log = leader._parts.context.appender, leader._parts.context.internal_log
-    appender.unflushed_bytes = 1000
-    assert not appender.has_room(1) and log.has_room
-    appender.unflushed_bytes = 1 << 30
-    assert not log.has_room
-    appender.unflushed_bytes = 0
+    buffer, wal = leader._parts.buffer, cluster.wals[-1]
+    if wal.can_read_back:
+        # Requests wait for the WAL alone.
+        buffer.held_bytes = 1 << 30
+        assert appender.has_room(1)
+        buffer.held_bytes = 0
+        wal._queue, wal._queued_bytes = [None], wal._segments.free_bytes
+        assert not appender.has_room(1) and log.has_room
+        wal._queued_bytes += 501
+        assert not log.has_room
+        wal._queue, wal._queued_bytes = deque(), 0
+    else:
+        buffer.held_bytes = 1000
+        assert not appender.has_room(1) and log.has_room
+        buffer.held_bytes = 1501
+        assert not log.has_room
+        buffer.held_bytes = 0

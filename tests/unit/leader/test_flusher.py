@@ -45,10 +45,14 @@ class Harness:
             policy=FlushPolicy(interval_ms=HOUR_MS, max_bytes=max_bytes, immediate=immediate),
             in_flight_max=IN_FLIGHT_MAX,
             clock=SystemClock(),
+            content=self._content,
             on_flushed=self._flushed,
             on_fatal=self._failed,
         )
         self._offset = 0
+
+    async def _content(self, cut: Cut) -> list[Buffer]:
+        return cut.body
 
     def _flushed(self, slot: int, cut: Cut) -> None:
         self.settled.append((slot, cut.last_lsn))

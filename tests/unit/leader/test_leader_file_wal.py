@@ -87,7 +87,7 @@ async def test_full_wal_holds_requests_back_until_a_flush_makes_room(cluster: An
     leader = cluster.leaders[-1]
     wal = cluster.wals[-1]
     real, room = wal.has_room, [False]
-    wal.has_room = lambda size_bytes: room[0] and real(size_bytes)
+    wal.has_room = lambda size_bytes, **_: room[0] and real(size_bytes)
     waiting = [client.send(kit.produce_request({0: kit.batch(b"%d" % n)})) for n in range(5)]
     other = await cluster.client()
     async with asyncio.timeout(5):

@@ -1,5 +1,5 @@
-"""The bucket or the WAL's disk is away, or slow: producers wait within the leader's limits, nothing is lost or half done, and all
-goes on by itself afterwards."""
+"""The bucket or the WAL's disk is away, or slow: producers go on as long as the WAL has room, then they wait; memory is bounded,
+nothing is lost or half done, and all goes on by itself afterwards."""
 
 import asyncio
 import errno
@@ -9,11 +9,18 @@ from typing import Any
 import pytest
 from kio.schema.errors import ErrorCode
 
-from raylog.storage.wal_disk import PosixDisk
+from raylog.storage import wal_class
+from raylog.storage.wal_disk import PosixDisk, PosixSegment
 
 UNFLUSHED_BYTES = 64 * 1024
-REQUESTS = 200
-"""Of 1 KiB: three times what the leader may hold."""
+SMALL = {
+    "unflushed_bytes_max": UNFLUSHED_BYTES,
+    "tail_cache_bytes": UNFLUSHED_BYTES,
+    "read_back_bytes_max": UNFLUSHED_BYTES,
+    "plan_run_bytes_max": UNFLUSHED_BYTES,
+}
+CAPACITY_BYTES = 4 << 20
+VALUE_BYTES = 20_000
 _PATIENCE_S = 30.0
 """For what does not happen at all; a full disk is looked at again each second."""
 
@@ -30,10 +37,10 @@ async def until(is_so: Any, client: Any, kit: Any) -> None:
             await client.ask(kit.fetch_request({0: 0}))
 
 
-async def values_from_start(cluster: Any, kit: Any, client: Any) -> list[bytes]:
+async def values_from_start(cluster: Any, kit: Any, client: Any, number: int = 0) -> list[bytes]:
     found: list[bytes] = []
     while True:
-        records = await cluster.records_of(client, await client.ask(kit.fetch_request({0: len(found)})))
+        records = await cluster.records_of(client, await client.ask(kit.fetch_request({number: len(found)})))
         values = kit.values_of(records)
         if not values:
             return found
@@ -50,28 +57,93 @@ async def limited(cluster: Any, kit: Any) -> tuple[Any, Any, Any]:
 
 class TestFileWal:
     @pytest.fixture
-    def wal_url(self, tmp_path: Path) -> str:
+    def wal_url(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (tmp_path / "wal").mkdir()
-        return f"file://{tmp_path}/wal?flush_interval_ms=1&segment=1MiB&capacity=256MiB"
+        monkeypatch.setattr(wal_class, "_CAPACITY_BYTES_MIN", CAPACITY_BYTES)
+        return f"file://{tmp_path}/wal?flush_interval_ms=1&segment=1MiB&capacity={CAPACITY_BYTES >> 20}MiB"
 
-    async def test_bucket_away_acknowledges_up_to_the_limit_then_waits_and_goes_on_by_itself(
-        self, cluster: Any, kit: Any, limited: tuple[Any, Any, Any]
+    @pytest.fixture
+    async def spilling(self, cluster: Any, kit: Any) -> tuple[Any, Any, Any]:
+        """A leader that holds far less than its WAL: its parts, a producer's connection, and one for looking."""
+        await cluster.controller.assign(kit.assignment(0), kit.assignment(1))
+        leader = await cluster.start(leader_limits=SMALL)
+        return leader._parts, await cluster.client(), await cluster.client()
+
+    async def test_bucket_away_acknowledges_until_the_wal_is_full_then_waits_and_goes_on_by_itself(
+        self, cluster: Any, kit: Any, spilling: tuple[Any, Any, Any]
     ) -> None:
-        context, producer, looker = limited
+        parts, producer, looker = spilling
+        context = parts.context
         cluster.store.shut()
-        values = [b"%04d" % n + bytes(1000) for n in range(REQUESTS)]
+        values = [b"%04d" % n + bytes(VALUE_BYTES) for n in range(CAPACITY_BYTES * 3 // 2 // VALUE_BYTES)]
         answers = [producer.send(kit.produce_request({0: kit.batch(value)}, timeout_ms=60_000)) for value in values]
         await until(lambda: context.admission.held == 1 and not context.acks.waiting, looker, kit)
-        # All that there is room for is acknowledged: the WAL does not need the bucket.
-        assert UNFLUSHED_BYTES - 2048 < context.appender.unflushed_bytes <= UNFLUSHED_BYTES
         taken = context.appender.last_lsn
-        assert 0 < taken < REQUESTS
+        # All that the WAL has room for is acknowledged, and can be read; memory has little of it.
+        assert CAPACITY_BYTES - (1 << 20) < context.appender.unflushed_bytes <= CAPACITY_BYTES
+        assert parts.buffer.held_bytes <= UNFLUSHED_BYTES
         assert {only(await answer).error_code for answer in answers[:taken]} == {ErrorCode.none}
         assert not any(answer.done() for answer in answers[taken:])
+        assert await values_from_start(cluster, kit, looker) == values[:taken]
+        assert context.unflushed.kept_bytes <= UNFLUSHED_BYTES
         cluster.store.release()
-        assert [only(await answer).base_offset for answer in answers] == list(range(REQUESTS))
+        assert [only(await answer).base_offset for answer in answers] == list(range(len(values)))
         assert await values_from_start(cluster, kit, looker) == values
-        assert context.admission.held == 0
+        await parts.flusher.flush()
+        assert context.appender.unflushed_bytes == parts.buffer.held_bytes == context.unflushed.kept_bytes == 0
+        assert parts.buffer._row_count == 0 and context.admission.held == 0
+        assert len(cluster.wals[-1]._segments._live) == 1
+        cluster.validate()
+
+    async def test_what_only_the_wal_has_comes_back_with_the_next_writer_in_bounded_memory(
+        self, cluster: Any, kit: Any, spilling: tuple[Any, Any, Any]
+    ) -> None:
+        _, producer, _ = spilling
+        cluster.store.shut()
+        values = [b"%04d" % n + bytes(VALUE_BYTES) for n in range(CAPACITY_BYTES // 2 // VALUE_BYTES)]
+        answers = [producer.send(kit.produce_request({n % 2: kit.batch(value)})) for n, value in enumerate(values)]
+        assert {only(await answer).error_code for answer in answers} == {ErrorCode.none}
+        cluster.store.discard_held()
+        cluster.store.release()
+        await cluster.crash()
+        leader = await cluster.start(leader_limits=SMALL)
+        assert leader._parts.buffer.held_bytes <= UNFLUSHED_BYTES // 2
+        looker = await cluster.client()
+        for number in range(2):
+            assert await values_from_start(cluster, kit, looker, number) == values[number::2]
+        after = only(await looker.ask(kit.produce_request({0: kit.batch(b"after")})))
+        assert after.base_offset == len(values[::2])
+        cluster.validate()
+
+    async def test_groups_of_a_spilled_log_and_offsets_by_time_are_found_in_the_wal(
+        self, cluster: Any, kit: Any, spilling: tuple[Any, Any, Any]
+    ) -> None:
+        _, producer, looker = spilling
+        cluster.store.shut()
+        for n in range(60):
+            batch = kit.batch(b"%02d" % n + bytes(VALUE_BYTES), timestamp_ms=1_000 + n)
+            await producer.ask(kit.produce_request({0: batch}))
+        for n in (0, 7, 31, 59):
+            answer = await looker.ask(kit.list_offsets_request(0, 1_000 + n))
+            assert answer.topics[0].partitions[0].offset == n
+
+    async def test_a_wal_that_cannot_be_read_back_is_a_storage_error_and_never_wrong_records(
+        self, cluster: Any, kit: Any, spilling: tuple[Any, Any, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, producer, looker = spilling
+        cluster.store.shut()
+        values = [b"%04d" % n + bytes(VALUE_BYTES) for n in range(60)]
+        for value in values:
+            await producer.ask(kit.produce_request({0: kit.batch(value)}))
+
+        def broken(self: PosixSegment, position: int, length: int) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as disk:
+            disk.setattr(PosixSegment, "read", broken)
+            answer = await looker.ask(kit.fetch_request({0: 30}))
+            assert answer.responses[0].partitions[0].error_code is ErrorCode.kafka_storage_error
+        assert await values_from_start(cluster, kit, looker) == values
 
     async def test_full_disk_makes_producers_wait_without_an_error_until_there_is_room(
         self, cluster: Any, kit: Any, monkeypatch: pytest.MonkeyPatch

@@ -164,6 +164,14 @@ async def test_the_least_recently_used_block_goes_first() -> None:
     await cache.close()
 
 
+async def test_a_reader_keeps_no_block_in_memory_of_which_it_wants_little() -> None:
+    _, cache = await make()
+    for start, size in ((0, BLOCK), (10, 20), (BLOCK - 10, 20), (5, 3 * BLOCK)):
+        views = await cache.read("object", start, size)
+        assert sum(len(view.obj) for view in views) <= 2 * size
+    await cache.close()
+
+
 async def test_errors_reach_every_reader_and_are_not_kept() -> None:
     store, cache = await make()
     store.gate.clear()

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from raylog.model.clock import SystemClock
-from raylog.model.errors import FencedError, RetryError
+from raylog.model.errors import CorruptError, FencedError, RetryError
 from raylog.model.ids import LeaderId, LogEpoch, Lsn, TopicId, TopicPartition
 from raylog.storage import wal_recovery
 from raylog.storage.file_wal import FileWal, FileWalLimits
@@ -436,3 +436,45 @@ async def test_short_writes_and_many_buffers_are_written_whole(
     successor = await Writer(disk).open(2)
     assert [lsn for lsn, _ in successor.recovered] == list(range(1, 500))
     await successor.wal.close()
+
+
+async def test_what_is_not_in_the_bucket_yet_is_read_back_by_its_numbers(disk: PosixDisk) -> None:
+    writer = await Writer(disk).open(1)
+    bodies = {lsn: bytes([lsn % 251]) * (lsn * 977 % 9_000 + 1) for lsn in range(1, 101)}
+    for lsn, body in bodies.items():
+        writer.wal.append(entry(lsn, body))
+    for first, last in ((1, 1), (1, 100), (37, 64), (100, 100)):
+        # The first one comes while nothing is written yet, and waits.
+        found = await writer.wal.read_back(Lsn(first), Lsn(last))
+        assert [(one.lsn, b"".join(one.parts)) for one in found] == list(bodies.items())[first - 1 : last]
+        assert {one.partition for one in found} == {PARTITION}
+    writer.wal.flushed(Lsn(60))
+    assert len(await writer.wal.read_back(Lsn(61), Lsn(100))) == 40
+    with pytest.raises(CorruptError):
+        await writer.wal.read_back(Lsn(1), Lsn(100))
+    await writer.wal.close()
+
+
+async def test_a_segment_is_not_wiped_while_it_is_read(disk: PosixDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = await Writer(disk).open(1)
+    for lsn in range(1, 41):
+        writer.wal.append(entry(lsn, bytes([lsn]) * 8_000))
+    await writer.until_durable(40)
+    begun, go_on = threading.Event(), threading.Event()
+    read = PosixSegment.read
+
+    def slow(self: PosixSegment, position: int, length: int) -> bytes:
+        begun.set()
+        assert go_on.wait(20)
+        return read(self, position, length)
+
+    monkeypatch.setattr(PosixSegment, "read", slow)
+    reading = asyncio.create_task(writer.wal.read_back(Lsn(1), Lsn(30)))
+    await asyncio.to_thread(begun.wait, 20)
+    before = len(writer.wal._segments._live)  # type: ignore[union-attr]
+    writer.wal.flushed(Lsn(40))
+    assert len(writer.wal._segments._live) == before  # type: ignore[union-attr]
+    go_on.set()
+    assert [one.lsn for one in await reading] == list(range(1, 31))
+    assert len(writer.wal._segments._live) == 1  # type: ignore[union-attr]
+    await writer.wal.close()
