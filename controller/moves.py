@@ -14,6 +14,7 @@ from controller.rules import Refused
 from controller.state import LeaderState, MetadataState, PartitionState, TopicState
 from raylog.model.admin import Move, MoveResult, Released
 from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicPartition
+from raylog.model.topic_config import wants_dedicated_leaders
 
 
 def move_partitions(state: MetadataState, moves: Sequence[Move]) -> tuple[tuple[Record, ...], list[MoveResult]]:
@@ -110,6 +111,12 @@ def _named(
     is_there = leader_id in (present.leader_id, present.moving_to)
     if leader.dedicated and not is_there and loads[leader_id]:
         raise Refused(ErrorCode.invalid_replica_assignment, f"Leader {leader_id} is dedicated to another partition.")
+    if leader.dedicated != wants_dedicated_leaders(topic.configs) and not is_there:
+        kinds = ("dedicated", "shared") if leader.dedicated else ("shared", "dedicated")
+        raise Refused(
+            ErrorCode.invalid_replica_assignment,
+            f"Leader {leader_id} is {kinds[0]}, and raylog.leader of topic '{topic.name}' is {kinds[1]}.",
+        )
     return leader_id
 
 

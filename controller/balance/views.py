@@ -1,22 +1,14 @@
 """What the planner is given: leaders, partitions and goals, as plain values. It knows neither the metadata log nor Ray.
 
-A *load* is in weighted bytes a second (``weight``): what a leader's one event loop has to do, whatever it is made of. A leader's
-*use* is its load over its capacity.
+A *load* is in weighted bytes a second (``raylog.model.load.weight``): what a leader's one event loop has to do, whatever it is
+made of. A leader's *use* is its load over its capacity.
 """
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from raylog.model.ids import LeaderId
-
-REQUEST_BYTES: Final = 8 * 1024
-"""A request costs a leader about as much time as so many bytes do."""
-
-
-def weight(bytes_in: float, bytes_out: float, requests: float) -> float:
-    """One number for the rates of a partition."""
-    return bytes_in + bytes_out + requests * REQUEST_BYTES
 
 
 class PartitionName(NamedTuple):

@@ -41,6 +41,7 @@ _GROUPS: Final = {
     "store": "One process's use of the bucket.",
     "log": "Each fenced log: the metadata log and every leader log.",
     "controller": "The controller.",
+    "balance": "Load and its balance: leaders and the controller.",
     "compaction": "Compaction, by one leader.",
     "garbage": "Garbage collection.",
 }

@@ -171,6 +171,7 @@ class Fetcher:
     ) -> dict[str, object]:
         if hosted is None or not hosted.is_serving:
             return self._error(found, part, ErrorCode.not_leader_or_follower)
+        hosted.work.requests += 1
         start: FetchStart = hosted.core.fetch_start(
             part.fetch_offset,
             current_leader_epoch=getattr(part, "current_leader_epoch", NO_EPOCH),
@@ -219,6 +220,7 @@ class Fetcher:
         if bounds.offset >= tail.start_offset:
             parts, size, end_offset = tail.read(bounds.offset, bounds.end_offset, max_bytes, is_first)
             values["records"] = RecordsParts(parts)
+            hosted.work.bytes_out += size
             self._metrics.tail_hits.add(1)
         else:
             rows = hosted.core.index.plan(bounds.offset, bounds.end_offset, max_bytes)[:RANGES_MAX]
