@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from controller.balance.book import LoadBook
-from controller.balance.observe import observe
+from controller.balance.observe import Sight, sight, view_of
 from controller.balance.plan import Plan, PlannedMove, Verdict
 from controller.balance.planner import plan
 from controller.balance.views import ClusterView, Goals, PartitionName
@@ -71,8 +71,7 @@ class Balancer:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            settings = self._settings()
-            await self._clock.sleep(settings.leader_imbalance_check_interval_seconds)
+            await self._clock.sleep(self._settings().leader_imbalance_check_interval_seconds)
             if self._settings().auto_leader_rebalance_enable and not self._nothing_is_new():
                 await self.balance()
 
@@ -80,12 +79,13 @@ class Balancer:
         """One round: the moves of a plan are durably wanted when it returns."""
         async with self._round:
             self._call_off_what_hangs()
+            seen_at = self._now()
             look = await self.look(planned=True)
             if self._add_leaders(look):
                 look = await self.look(planned=True)
             self._order(look.plan.moves)
             await self._journal().settled()
-            self._quiet_at = self._now() if self._is_quiet(look) else None
+            self._quiet_at = seen_at if self._is_quiet(look) else None
             return look
 
     async def look(self, *, planned: bool = False) -> Look:
@@ -95,12 +95,11 @@ class Balancer:
         self.book.judge_speeds()
         state = journal.planned if planned else journal.durable
         capacity = float(self._limits.leader_bytes_max)
-        view = observe(state, self._rules, self.book, self._watch.is_there, capacity=capacity)
-        goals = self._goals()
+        seen = sight(state, self._rules, self.book, self._watch.is_there, capacity=capacity)
         began_s = self._clock.monotonic()
-        made = await asyncio.get_running_loop().run_in_executor(None, plan, view, goals)
+        look = await asyncio.get_running_loop().run_in_executor(None, _look, seen, self._goals())
         self._metrics.plan_seconds.observe(self._clock.monotonic() - began_s)
-        return Look(view, goals, made)
+        return look
 
     def committed(self, records: Sequence[Record]) -> None:
         """Partitions that are to move, and those that have left, rest from now on, whoever moves them."""
@@ -156,8 +155,8 @@ class Balancer:
         hanging = []
         for name, (target, ordered_s) in list(self._ordered.items()):
             topic = journal.planned.topic(name.topic)
-            moving_to = topic.partitions[name.number].moving_to if topic is not None else None
-            if moving_to != target:
+            present = None if topic is None or name.number >= len(topic.partitions) else topic.partitions[name.number]
+            if present is None or present.moving_to != target:
                 del self._ordered[name]
             elif now_s - ordered_s > self._limits.move_s_max:
                 del self._ordered[name]
@@ -194,3 +193,9 @@ class Balancer:
                 self._ordered[move.name] = move.target, now_s
                 self._metrics.balance_moves.labels(move.reason.value).inc()
         self._log.info("partitions are moved by load", extra=fields(partitions=len(moves), first=str(moves[0].name)))
+
+
+def _look(seen: Sight, goals: Goals) -> Look:
+    """In a thread."""
+    view = view_of(seen)
+    return Look(view, goals, plan(view, goals))

@@ -36,6 +36,29 @@ class _Carried(NamedTuple):
     until_s: float
 
 
+class Page(NamedTuple):
+    """The book at one time."""
+
+    loads: dict[LeaderId, dict[TopicPartition, float]]
+    carried: dict[TopicPartition, _Carried]
+    rests_until_s: dict[TopicPartition, float]
+    now_s: float
+
+    def load(self, partition: TopicPartition, leader_id: LeaderId) -> float:
+        """Of a partition that the leader has, or is to have."""
+        measured = self.loads.get(leader_id, {}).get(partition)
+        if measured is not None:
+            return measured
+        carried = self.carried.get(partition) if self.carried else None
+        return 0.0 if carried is None else carried.load
+
+    def rests_s(self, partition: TopicPartition) -> float:
+        """For how long it is left alone."""
+        if not self.rests_until_s:
+            return 0.0
+        return max(0.0, self.rests_until_s.get(partition, 0.0) - self.now_s)
+
+
 class LoadBook:
     """Times are of the monotonic clock."""
 
@@ -88,23 +111,18 @@ class LoadBook:
         self._carried = {partition: one for partition, one in self._carried.items() if one.until_s > now_s}
         self._moved_s = {p: at_s for p, at_s in self._moved_s.items() if now_s - at_s < self._limits.rest_s}
 
-    def load(self, partition: TopicPartition, leader_id: LeaderId) -> float:
-        """Of a partition that the leader has, or is to have."""
-        measured = self._loads.get(leader_id, {}).get(partition)
-        if measured is not None:
-            return measured
-        carried = self._carried.get(partition)
-        return 0.0 if carried is None else carried.load
-
     @property
     def has_resting(self) -> bool:
         return bool(self._moved_s)
 
-    def rests_s(self, partition: TopicPartition) -> float:
-        moved_s = self._moved_s.get(partition)
-        if moved_s is None:
-            return 0.0
-        return max(0.0, moved_s + self._limits.rest_s - self._clock.monotonic())
+    def page(self) -> "Page":
+        """What it says now, for another thread."""
+        return Page(
+            loads=dict(self._loads),  # a leader's own are replaced with each report, and never changed
+            carried=dict(self._carried),
+            rests_until_s={partition: at_s + self._limits.rest_s for partition, at_s in self._moved_s.items()},
+            now_s=self._clock.monotonic(),
+        )
 
     def leader(self, leader_id: LeaderId, log_epoch: LogEpoch) -> LeaderLoad | None:
         """The newest report of that open of the leader, if there is one."""

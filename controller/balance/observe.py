@@ -1,8 +1,13 @@
-"""The planner's view of the cluster, made from the metadata and from what is known of loads. The one place that knows both."""
+"""The planner's view of the cluster, made from the metadata and from what is known of loads. The one place that knows both.
+
+In two steps, as a hundred thousand partitions take a second: ``sight`` is quick and for the controller's loop; what it gives
+does not change any more, so that ``view_of`` may be called in another thread.
+"""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from controller.balance.book import LoadBook
+from controller.balance.book import LoadBook, Page
 from controller.balance.views import ClusterView, LeaderView, PartitionName, PartitionView, Standing
 from controller.rules import ClusterRules
 from controller.state import LeaderState, MetadataState, TopicState
@@ -10,20 +15,36 @@ from raylog.model.ids import LeaderId, TopicPartition
 from raylog.model.topic_config import wants_dedicated_leaders
 
 
-def observe(
+class Sight(NamedTuple):
+    leaders: tuple[LeaderView, ...]
+    topics: tuple[tuple[str, TopicState], ...]
+    """With their WAL classes."""
+    page: Page
+
+
+def sight(
     state: MetadataState,
     rules: ClusterRules,
     book: LoadBook,
     is_there: Callable[[LeaderId], bool],
     *,
     capacity: float,
-) -> ClusterView:
+) -> Sight:
     """``capacity`` is that of a leader on a usual node. A leader that nobody needs is open, running or not: it is started for
     what it is given."""
-    leaders = tuple(_leader(state, leader, rules, book, is_there, capacity) for leader in state.leaders.values())
-    partitions = tuple(view for topic in state.topics.values() for view in _partitions(topic, state, book))
+    return Sight(
+        leaders=tuple(_leader(state, leader, rules, book, is_there, capacity) for leader in state.leaders.values()),
+        topics=tuple(
+            (state.leaders[topic.partitions[0].leader_id].wal_class, topic) for topic in state.topics.values()
+        ),
+        page=book.page(),
+    )
+
+
+def view_of(seen: Sight) -> ClusterView:
+    partitions = [view for wal_class, topic in seen.topics for view in _partitions(topic, wal_class, seen.page)]
     moving = sum(not partition.is_settled for partition in partitions)
-    return ClusterView(leaders=leaders, partitions=partitions, moving=moving)
+    return ClusterView(leaders=seen.leaders, partitions=tuple(partitions), moving=moving)
 
 
 def _leader(
@@ -48,8 +69,7 @@ def _leader(
     )
 
 
-def _partitions(topic: TopicState, state: MetadataState, book: LoadBook) -> list[PartitionView]:
-    wal_class = state.leaders[topic.partitions[0].leader_id].wal_class
+def _partitions(topic: TopicState, wal_class: str, page: Page) -> list[PartitionView]:
     dedicated = wants_dedicated_leaders(topic.configs)
     views = []
     for number, partition in enumerate(topic.partitions):
@@ -60,10 +80,10 @@ def _partitions(topic: TopicState, state: MetadataState, book: LoadBook) -> list
                 name=PartitionName(topic.name, number),
                 leader_id=leader_id,
                 wal_class=wal_class,
-                load=book.load(place, leader_id),
+                load=page.load(place, leader_id),
                 dedicated=dedicated,
                 is_settled=partition.moving_to is None and partition.epoch_base is not None,
-                rests_s=book.rests_s(place),
+                rests_s=page.rests_s(place),
             )
         )
     return views

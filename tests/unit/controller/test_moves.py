@@ -104,6 +104,14 @@ def test_a_dedicated_leader_takes_one_partition_of_a_topic_that_wants_it(state):
     assert codes == [ErrorCode.none, ErrorCode.invalid_replica_assignment]
 
 
+def test_a_broker_stands_for_a_free_dedicated_leader_where_one_is_wanted(state):
+    state.apply(TopicConfigured(topic_id=TOPIC, configs={"raylog.leader": "dedicated"}))
+    assert ask(state, ("t", 0, {"to_broker": BrokerId(2)}), ("t", 1, {"to_broker": BrokerId(2)})) == (
+        [Destination(TOPIC, 0, 5)],
+        [ErrorCode.none, ErrorCode.invalid_replica_assignment],
+    )
+
+
 def test_a_move_can_be_sent_elsewhere_and_called_off(state):
     ask(state, ("t", 0, {"to_leader": LeaderId(2)}))
     assert ask(state, ("t", 0, {"to_leader": LeaderId(2)}))[0] == []

@@ -1,12 +1,13 @@
 """The balancer in a controller: what leaders report makes partitions move, once, and not more than are to."""
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from raylog.model.admin import Adopted, ConfigAlteration, ConfigChange, NewTopic, Released
+from raylog.model.admin import Adopted, ConfigAlteration, ConfigChange, Move, NewTopic, Released
 from raylog.model.ids import LeaderId, LogEpoch, TopicPartition
 from raylog.model.limits import BalanceLimits, Limits
 from raylog.model.load import LoadReport, PartitionLoad
@@ -99,12 +100,10 @@ async def skewed(leaders: Leaders, topic: str = "hot") -> None:
     """All of the topic's partitions to leader 1, and its load reported."""
     controller = leaders.controller
     moves = [
-        {"topic": topic, "partition": number, "to_leader": LeaderId(1)}
+        Move(topic=topic, partition=number, to_leader=LeaderId(1))
         for number in range(leaders.led(1, topic) + leaders.led(2, topic))
     ]
-    from raylog.model.admin import Move
-
-    await controller.move_partitions([Move(**move) for move in moves])
+    await controller.move_partitions(moves)
     await leaders.settle()
     controller._balancer.book._moved_s.clear()  # as if that had been long ago
     leaders.loads[topic] = 10_000.0
@@ -151,7 +150,7 @@ async def test_partitions_move_by_themselves_when_that_is_switched_on(make: Any)
     assert (leaders.led(1, "hot"), leaders.led(2, "hot")) == (2, 2)
 
 
-async def test_a_silent_cluster_is_not_planned_for_again(make: Any, monkeypatch: Any) -> None:
+async def test_a_silent_cluster_is_not_planned_for_again(make: Any) -> None:
     leaders = await make(OFF, hot=4)
     await leaders.report()
     balancer = leaders.controller._balancer
@@ -206,8 +205,6 @@ async def test_a_move_whose_leader_never_comes_is_called_off(make: Any, monkeypa
 
 
 async def test_the_balance_is_plain_data(make: Any) -> None:
-    import json
-
     leaders = await make(OFF, hot=2)
     seen = json.loads(json.dumps(await leaders.controller.balance(("hot", 0))))
     assert [row["leader"] for row in seen["leaders"]] == [1, 2]

@@ -34,9 +34,9 @@ def desk():
 def test_the_newest_report_of_a_leader_counts(desk):
     desk.report(ONE, 500.0, 700.0)
     desk.report(ONE, 600.0)
-    assert desk.book.load(PARTITION, ONE) == 600.0
-    assert desk.book.load(PARTITION._replace(partition=1), ONE) == 0.0
-    assert desk.book.load(PARTITION, TWO) == 0.0
+    assert desk.book.page().load(PARTITION, ONE) == 600.0
+    assert desk.book.page().load(PARTITION._replace(partition=1), ONE) == 0.0
+    assert desk.book.page().load(PARTITION, TWO) == 0.0
 
 
 def test_a_report_is_of_one_open_of_its_leader(desk):
@@ -51,9 +51,9 @@ def test_a_partition_takes_its_load_along_until_it_is_measured_again(desk):
     desk.book.moving([(PARTITION, ONE)])
     desk.report(ONE)
     desk.report(TWO)
-    assert desk.book.load(PARTITION, TWO) == 500.0
+    assert desk.book.page().load(PARTITION, TWO) == 500.0
     desk.report(TWO, 650.0)
-    assert desk.book.load(PARTITION, TWO) == 650.0
+    assert desk.book.page().load(PARTITION, TWO) == 650.0
 
 
 def test_a_load_that_nobody_measures_again_is_forgotten(desk):
@@ -61,17 +61,17 @@ def test_a_load_that_nobody_measures_again_is_forgotten(desk):
     desk.book.moving([(PARTITION, ONE)])
     desk.now_s += 41
     desk.book.forget_old()
-    assert desk.book.load(PARTITION, TWO) == 0.0
+    assert desk.book.page().load(PARTITION, TWO) == 0.0
 
 
 def test_what_has_moved_rests(desk):
-    assert desk.book.rests_s(PARTITION) == 0.0
+    assert desk.book.page().rests_s(PARTITION) == 0.0
     desk.book.moving([(PARTITION, ONE)])
     desk.now_s += 40
-    assert desk.book.rests_s(PARTITION) == 60.0
+    assert desk.book.page().rests_s(PARTITION) == 60.0
     desk.now_s += 60
     desk.book.forget_old()
-    assert desk.book.rests_s(PARTITION) == 0.0
+    assert desk.book.page().rests_s(PARTITION) == 0.0
     assert not desk.book.has_resting
 
 
