@@ -151,6 +151,8 @@ _HELD: Final = (
         "a slot at a time; callers wait for theirs",
         "Ray queues 1,000 calls",
     ),
+    ("controller", "moves by load under way", "`balance.moves_max`", "the others wait for the next look"),
+    ("controller", "loads that leaders report", "a number for each partition that has load", "the newest replaces it"),
     ("controller", "partitions of a topic", "`controller.topic_partitions_max`", "INVALID_PARTITIONS"),
 )
 """Where, what, its limit, and what happens at it."""
