@@ -71,8 +71,8 @@ def why_here(seen: dict[str, Any]) -> str:
     if one is None:
         return "The partition has just been made or deleted: ask again."
     begin = (
-        f"{one['topic']}:{one['partition']} is led by leader {one['leader']} (WAL class {one['wal']}), with "
-        f"{round(one['load'] / 1024):,} KiB/s of the leader's {_percent(one['leader_use'])} % use."
+        f"{one['topic']}:{one['partition']} is led by leader {one['leader']} (WAL class {one['wal']}). Its load is "
+        f"{round(one['load'] / 1024):,} KiB/s; the leader is at {_percent(one['leader_use'])} % of what it can take."
     )
     if one["move"] is not None:
         return f"{begin}\nIt would move to leader {one['move']['to']}: {reason(one['move'], seen)}."

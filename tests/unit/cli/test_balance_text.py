@@ -26,7 +26,7 @@ def test_every_verdict_is_a_sentence(why):
 def test_every_stay_is_explained(why):
     text = why_here({**SEEN, "explanation": {**STAY, "stay": why.value, "move": None, "pool": POOL}})
     assert text.startswith(
-        "t:3 is led by leader 1 (WAL class file), with 4 KiB/s of the leader's 75 % use.\nIt stays: "
+        "t:3 is led by leader 1 (WAL class file). Its load is 4 KiB/s; the leader is at 75 % of what it can take.\nIt stays: "
     )
     assert "{" not in text
 
