@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help serve test sim lint format test-package bench bench-kafka bench-failover bench-limits bench-requests bench-return chaos interop minio setup clean
+.PHONY: help serve test sim lint format test-package bench bench-kafka bench-failover bench-limits bench-planner bench-requests bench-return chaos interop minio setup clean
 .DEFAULT_GOAL := help
 
 help:            ## Show this list
@@ -60,6 +60,9 @@ test-package: $(READY) ## Build the wheel, install it into an empty environment,
 
 interop: $(READY) ## Clients of Java, Go and Node against a real server; ARGS='--languages java' for fewer
 	$(BIN)/python -m pytest tests/interop $(ARGS)
+
+bench-planner: $(READY)  ## The planner's time on 1,000 nodes and 100,000 partitions
+	$(BIN)/python -m bench.planner $(ARGS)
 
 chaos: $(READY)  ## Real kills under load, judged: make chaos STORE=folder|moto|minio MINUTES=30 SEED=17
 	$(BIN)/python -m tests.chaos --store $(or $(STORE),folder) --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -25,6 +25,8 @@ _PORT = frozenset(
         "report_adopted",
         "report_released",
         "move_partitions",
+        "balance",
+        "balance_now",
         "register_broker",
         "create_topics",
         "delete_topics",

@@ -27,6 +27,7 @@ from raylog.model.admin import (
 from raylog.model.clock import Clock
 from raylog.model.errors import RetryError
 from raylog.model.ids import LeaderId, LogEpoch
+from raylog.model.load import LoadReport
 from raylog.model.routing import BrokerEndpoint, LeaderEndpoint, RoutingTable
 
 _BACKOFF_FIRST_S = 0.1
@@ -77,9 +78,9 @@ class RayControllerClient:
         return assignments
 
     async def watch_assignments(
-        self, leader_id: LeaderId, log_epoch: LogEpoch, version: int
+        self, leader_id: LeaderId, log_epoch: LogEpoch, version: int, load: LoadReport | None = None
     ) -> LeaderAssignments | None:
-        news: LeaderAssignments | None = await self._call("watch_assignments", leader_id, log_epoch, version)
+        news: LeaderAssignments | None = await self._call("watch_assignments", leader_id, log_epoch, version, load)
         return news
 
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None:
@@ -91,6 +92,14 @@ class RayControllerClient:
     async def move_partitions(self, moves: Sequence[Move]) -> list[MoveResult]:
         results: list[MoveResult] = await self._call("move_partitions", list(moves))
         return results
+
+    async def balance(self, explain: tuple[str, int] | None = None) -> dict[str, object]:
+        seen: dict[str, object] = await self._call("balance", explain)
+        return seen
+
+    async def balance_now(self) -> dict[str, list[int]]:
+        moved: dict[str, list[int]] = await self._call("balance_now")
+        return moved
 
     async def register_broker(self, node_id: str, host: str, port: int, rack: str | None) -> BrokerEndpoint:
         endpoint: BrokerEndpoint = await self._call("register_broker", node_id, host, port, rack)

@@ -17,6 +17,10 @@ from kio.schema.errors import ErrorCode
 from prometheus_client import CollectorRegistry
 
 from controller.answers import config_answer, topic_answer
+from controller.balance.balancer import Balancer
+from controller.balance.describe import describe as describe_balance
+from controller.balance.describe import moved
+from controller.balance.views import PartitionName
 from controller.brokers import register_broker, retire_brokers_except
 from controller.journal import Journal, open_journal
 from controller.launcher import LeaderKeeper, LeaderLauncher
@@ -54,6 +58,7 @@ from raylog.model.clock import Clock, Random
 from raylog.model.errors import FencedError, InvalidError, RetryError
 from raylog.model.ids import LeaderId, LogEpoch, TopicId, TopicPartition
 from raylog.model.limits import Limits
+from raylog.model.load import LoadReport
 from raylog.model.logs import role_logger
 from raylog.model.routing import EMPTY_ROUTING_TABLE, BrokerEndpoint, GroupsTopic, LeaderEndpoint, RoutingTable
 from raylog.storage.object_store import ObjectStore
@@ -106,6 +111,15 @@ class Controller:
         self._watch = LeaderWatch(
             launcher, self._needed_leaders, clock, limits.controller.leader_silence_s_max, self._log
         )
+        self._balancer = Balancer(
+            journal=self._serving,
+            rules=self._rules,
+            watch=self._watch,
+            clock=clock,
+            limits=limits.balance,
+            metrics=self._metrics,
+            log=self._log,
+        )
         self._journal: Journal | None = None
         self._routes_version = 0
         self._assignments_floor = 0
@@ -139,6 +153,7 @@ class Controller:
         self._metrics.show(journal.durable)
         self._own(self._keeper.run())
         self._own(self._watch.run())
+        self._own(self._balancer.run())
 
     async def close(self) -> None:
         """Release all callers and stop. Idempotent. Leaders and gateways go on without it."""
@@ -161,7 +176,7 @@ class Controller:
         return self._assignments(endpoint.leader_id)
 
     async def watch_assignments(
-        self, leader_id: LeaderId, log_epoch: LogEpoch, version: int
+        self, leader_id: LeaderId, log_epoch: LogEpoch, version: int, load: LoadReport | None = None
     ) -> LeaderAssignments | None:
         def news() -> bool:
             journal = self._serving()
@@ -171,6 +186,8 @@ class Controller:
 
         news()  # raises for one that is not, or no longer, the leader: it is no sign of life
         self._heard(leader_id)
+        if load is not None:
+            self._balancer.book.report(leader_id, log_epoch, load)
         is_news = await self._until(news, self._limits.controller.leader_poll_s_max)
         return self._assignments(leader_id) if is_news else None
 
@@ -257,6 +274,20 @@ class Controller:
         journal.submit(records)
         await journal.settled()
         return results
+
+    async def balance(self, explain: tuple[str, int] | None = None) -> dict[str, object]:
+        look = await self._balancer.look()
+        return describe_balance(
+            look,
+            self._serving().durable,
+            self._balancer.book,
+            is_enabled=self._balancer.is_enabled(),
+            asked=None if explain is None else PartitionName(*explain),
+        )
+
+    async def balance_now(self) -> dict[str, list[int]]:
+        look = await self._balancer.balance()
+        return moved(look.plan.moves)
 
     # -- topics and settings
 
@@ -385,6 +416,7 @@ class Controller:
         if any(not isinstance(record, ProducerIdsAllocated) for record in records):
             self._routes_version = slot
         self._assignments_versions.update(dict.fromkeys(affected, slot))
+        self._balancer.committed(records)
         if affected:
             self._keeper.look()
         self._metrics.show(self._serving().durable)

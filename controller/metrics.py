@@ -1,6 +1,6 @@
 """What the controller counts."""
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from controller.state import MetadataState
 
@@ -23,6 +23,15 @@ class ControllerMetrics:
             "From handing a slot of the metadata log to the bucket until it is durable.",
             buckets=_SECONDS,
             registry=registry,
+        )
+        self.plan_seconds = Histogram(
+            "raylog_controller_plan_seconds",
+            "What the planner of the balance took for the whole cluster, in its thread.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.balance_moves = Counter(
+            "raylog_controller_balance_moves", "Moves ordered for balance, by reason.", ["reason"], registry=registry
         )
 
     def show(self, state: MetadataState) -> None:

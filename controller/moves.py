@@ -14,6 +14,7 @@ from controller.rules import Refused
 from controller.state import LeaderState, MetadataState, PartitionState, TopicState
 from raylog.model.admin import Move, MoveResult, Released
 from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicPartition
+from raylog.model.topic_config import wants_dedicated_leaders
 
 
 def move_partitions(state: MetadataState, moves: Sequence[Move]) -> tuple[tuple[Record, ...], list[MoveResult]]:
@@ -83,7 +84,7 @@ def _target(
     if move.to_leader is not None:
         return _named(state, topic, present, move.to_leader, loads)
     if move.to_broker is not None:
-        return _on_broker(state, home, move.to_broker, loads)
+        return _on_broker(state, home, topic, move.to_broker, loads)
     if present.moving_to is None:
         raise Refused(
             ErrorCode.no_reassignment_in_progress, "The partition is not moving, or has left its leader already."
@@ -110,11 +111,19 @@ def _named(
     is_there = leader_id in (present.leader_id, present.moving_to)
     if leader.dedicated and not is_there and loads[leader_id]:
         raise Refused(ErrorCode.invalid_replica_assignment, f"Leader {leader_id} is dedicated to another partition.")
+    if leader.dedicated != wants_dedicated_leaders(topic.configs) and not is_there:
+        kinds = ("dedicated", "shared") if leader.dedicated else ("shared", "dedicated")
+        raise Refused(
+            ErrorCode.invalid_replica_assignment,
+            f"Leader {leader_id} is {kinds[0]}, and raylog.leader of topic '{topic.name}' is {kinds[1]}.",
+        )
     return leader_id
 
 
-def _on_broker(state: MetadataState, home: LeaderState, broker_id: BrokerId, loads: dict[LeaderId, int]) -> LeaderId:
-    """The present leader if it is there, else the one of its class on that node that leads least."""
+def _on_broker(
+    state: MetadataState, home: LeaderState, topic: TopicState, broker_id: BrokerId, loads: dict[LeaderId, int]
+) -> LeaderId:
+    """The present leader if it is there, else the one of its class and kind on that node that leads least."""
     node_id = next(
         (
             node_id
@@ -130,17 +139,20 @@ def _on_broker(state: MetadataState, home: LeaderState, broker_id: BrokerId, loa
         )
     if home.endpoint is not None and home.endpoint.node_id == node_id:
         return home.leader_id
+    dedicated = wants_dedicated_leaders(topic.configs)
     there = [
         leader.leader_id
         for leader in state.leaders.values()
         if leader.endpoint is not None
         and leader.endpoint.node_id == node_id
         and leader.wal_class == home.wal_class
-        and not leader.dedicated
+        and leader.dedicated == dedicated
+        and not (dedicated and loads[leader.leader_id])
     ]
     if not there:
+        kind = "free dedicated leader" if dedicated else "leader"
         raise Refused(
             ErrorCode.invalid_replica_assignment,
-            f"No leader of the WAL class '{home.wal_class}' is on the node of broker {broker_id}.",
+            f"No {kind} of the WAL class '{home.wal_class}' is on the node of broker {broker_id}.",
         )
     return min(there, key=lambda leader_id: (loads[leader_id], leader_id))

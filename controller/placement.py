@@ -35,7 +35,7 @@ def place(
     pool = [
         leader.leader_id for leader in state.leaders.values() if leader.wal_class == wal_class and not leader.dedicated
     ]
-    added = _new_leaders(state, wal_class, max(0, leaders_per_class - len(pool)), dedicated=False)
+    added = new_leaders(state, wal_class, max(0, leaders_per_class - len(pool)), dedicated=False)
     pool += [leader.leader_id for leader in added]
     own = own_counts or {}
     heap = [(own.get(leader_id, 0), state.partition_count(leader_id), leader_id) for leader_id in pool]
@@ -52,13 +52,14 @@ def _dedicated(state: MetadataState, wal_class: str, partition_count: int) -> Pl
     idle = [
         leader.leader_id
         for leader in state.leaders.values()
-        if leader.dedicated and leader.wal_class == wal_class and not state.partition_count(leader.leader_id)
+        if leader.dedicated and leader.wal_class == wal_class and not state.is_needed(leader.leader_id)
     ][:partition_count]
-    added = _new_leaders(state, wal_class, partition_count - len(idle), dedicated=True)
+    added = new_leaders(state, wal_class, partition_count - len(idle), dedicated=True)
     return Placement(leaders=(*idle, *(leader.leader_id for leader in added)), added=added)
 
 
-def _new_leaders(state: MetadataState, wal_class: str, count: int, *, dedicated: bool) -> tuple[LeaderAdded, ...]:
+def new_leaders(state: MetadataState, wal_class: str, count: int, *, dedicated: bool) -> tuple[LeaderAdded, ...]:
+    """Leaders that there were never any of, with ids that nobody had."""
     first = state.next_leader_id()
     return tuple(
         LeaderAdded(leader_id=LeaderId(first + i), wal_class=wal_class, dedicated=dedicated) for i in range(count)

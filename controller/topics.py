@@ -98,7 +98,7 @@ def add_partitions(state: MetadataState, rules: ClusterRules, name: str, total: 
     placement = place(
         state,
         wal_class=home.wal_class,  # a topic stays in its class, whatever the default has become
-        dedicated=home.dedicated,
+        dedicated=topic_config.wants_dedicated_leaders(topic.configs),
         partition_count=total - present,
         leaders_per_class=rules.leaders_per_class,
         own_counts=present_leaders,

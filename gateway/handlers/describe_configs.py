@@ -1,6 +1,7 @@
 """DescribeConfigs (key 32), versions 1-4: KIP-133, KIP-226 (synonyms), KIP-569 (types and documentation).
 
-For topics and brokers. A broker shows the cluster's settings and the facts of the gateway that answers.
+For topics and brokers. A broker shows the cluster's settings and the facts of the gateway that answers. A resource of the type
+``BALANCE_RESOURCE``, which is Raylog's own, shows the balance of load (``gateway.balance_report``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,11 +10,13 @@ from typing import Any, Final
 from kio.schema.errors import ErrorCode
 from kio.static.protocol import Payload
 
+from gateway.balance_report import balance_report
 from gateway.config_resources import Fault, ResourceType, resource_fault
 from gateway.context import RequestContext
 from gateway.messages import make, response_types
 from gateway.registry import handles
 from raylog.model import broker_config, topic_config
+from raylog.model.admin import BALANCE_RESOURCE
 from raylog.model.config_key import ConfigEntry
 from raylog.protocol.wire import NO_THROTTLE, i8
 
@@ -21,18 +24,22 @@ _KEY: Final = 32
 
 
 @handles(_KEY, 1, 4, left_out="resources other than topics and brokers have no settings here")
-def describe_configs(context: RequestContext, request: Any) -> Payload:
+async def describe_configs(context: RequestContext, request: Any) -> Payload:
     types = response_types(_KEY, context.head.api_version)
-    response: Payload = types.DescribeConfigsResponse(
-        throttle_time=NO_THROTTLE, results=tuple(_result(context, request, each) for each in request.resources)
-    )
+    results = [await _result(context, request, each) for each in request.resources]
+    response: Payload = types.DescribeConfigsResponse(throttle_time=NO_THROTTLE, results=tuple(results))
     return response
 
 
-def _result(context: RequestContext, request: Any, resource: Any) -> Any:
+async def _result(context: RequestContext, request: Any, resource: Any) -> Any:
     types = response_types(_KEY, context.head.api_version)
-    fault: Fault | None = resource_fault(context, resource.resource_type, resource.resource_name)
-    entries = [] if fault is not None else _entries(context, resource)
+    entries: Sequence[ConfigEntry] = []
+    fault: Fault | None
+    if resource.resource_type == BALANCE_RESOURCE:
+        fault, entries = await balance_report(context, resource.resource_name)
+    else:
+        fault = resource_fault(context, resource.resource_type, resource.resource_name)
+        entries = [] if fault is not None else _entries(context, resource)
     return types.DescribeConfigsResult(
         error_code=ErrorCode.none if fault is None else fault[0],
         error_message=None if fault is None else fault[1],

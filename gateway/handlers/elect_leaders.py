@@ -1,7 +1,9 @@
 """ElectLeaders (key 43), versions 0-2: KIP-183, KIP-460. A partition has one replica, which leads it: there is nothing to elect.
 
-The preferred leader is the present one, so ELECTION_NOT_NEEDED, as Kafka says it: for partitions that were named, while a request
-for all names those alone that were elected. A partition without a leader gets one from the controller, unasked.
+The preferred leader is the present one, so ELECTION_NOT_NEEDED, as Kafka says it, for partitions that were named. A preferred
+election of all partitions is what Kafka's operators level leaders with, and does that here: the controller moves at once what it
+would move by load at its next look, and the answer names those partitions. A partition without a leader gets one from the
+controller, unasked.
 """
 
 from typing import Any, Final
@@ -12,6 +14,7 @@ from kio.static.protocol import Payload
 from gateway.context import RequestContext
 from gateway.messages import make, response_types
 from gateway.registry import handles
+from raylog.model.errors import RetryError
 from raylog.protocol.wire import NO_THROTTLE, i32, topic_name
 
 _KEY: Final = 43
@@ -20,25 +23,45 @@ _UNCLEAN = 1
 
 
 @handles(_KEY, 0, 2)
-def elect_leaders(context: RequestContext, request: Any) -> Payload:
+async def elect_leaders(context: RequestContext, request: Any) -> Payload:
     types = response_types(_KEY, context.head.api_version)
     kind = getattr(request, "election_type", _PREFERRED)
-    known = kind in (_PREFERRED, _UNCLEAN)
+    if kind not in (_PREFERRED, _UNCLEAN):
+        return _response(types, ErrorCode.invalid_request, ())
+    if request.topic_partitions is None:
+        return await _balance(context, types) if kind == _PREFERRED else _response(types, ErrorCode.none, ())
     results = tuple(
         types.ReplicaElectionResult(
             topic=topic_name(topic.topic),
             partition_result=tuple(_result(context, types, topic.topic, number, kind) for number in topic.partitions),
         )
-        for topic in request.topic_partitions or ()
-        if known
+        for topic in request.topic_partitions
     )
+    return _response(types, ErrorCode.none, results)
+
+
+async def _balance(context: RequestContext, types: Any) -> Payload:
+    try:
+        moved = await context.controller.balance_now()
+    except RetryError:
+        return _response(types, ErrorCode.request_timed_out, ())
+    results = tuple(
+        types.ReplicaElectionResult(
+            topic=topic_name(name),
+            partition_result=tuple(
+                types.PartitionResult(partition_id=i32(number), error_code=ErrorCode.none, error_message=None)
+                for number in numbers
+            ),
+        )
+        for name, numbers in moved.items()
+    )
+    return _response(types, ErrorCode.none, results)
+
+
+def _response(types: Any, code: ErrorCode, results: tuple[Any, ...]) -> Payload:
     response: Payload = make(
         types.ElectLeadersResponse,
-        {
-            "throttle_time": NO_THROTTLE,
-            "error_code": ErrorCode.none if known else ErrorCode.invalid_request,
-            "replica_election_results": results,
-        },
+        {"throttle_time": NO_THROTTLE, "error_code": code, "replica_election_results": results},
     )
     return response
 

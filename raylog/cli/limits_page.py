@@ -41,6 +41,7 @@ _GROUPS: Final = {
     "store": "One process's use of the bucket.",
     "log": "Each fenced log: the metadata log and every leader log.",
     "controller": "The controller.",
+    "balance": "Load and its balance: leaders and the controller.",
     "compaction": "Compaction, by one leader.",
     "garbage": "Garbage collection.",
 }
@@ -152,6 +153,8 @@ _HELD: Final = (
         "a slot at a time; callers wait for theirs",
         "Ray queues 1,000 calls",
     ),
+    ("controller", "moves by load under way", "`balance.moves_max`", "the others wait for the next look"),
+    ("controller", "loads that leaders report", "a number for each partition that has load", "the newest replaces it"),
     ("controller", "partitions of a topic", "`controller.topic_partitions_max`", "INVALID_PARTITIONS"),
 )
 """Where, what, its limit, and what happens at it."""

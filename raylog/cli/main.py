@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
+from raylog.cli.balance import balance
 from raylog.cli.consume import consume
 from raylog.cli.groups import groups
 from raylog.cli.move import move
@@ -39,6 +40,7 @@ app.command()(consume)
 app.add_typer(groups, name="groups")
 app.command()(status)
 app.command()(move)
+app.command()(balance)
 app.add_typer(store, name="store")
 
 

@@ -71,6 +71,8 @@ class Appender:
         """Append to a partition that serves. An answer waits for ``last_lsn`` as it is afterwards, whatever the outcome."""
         core = hosted.core
         end_offset = core.log_end_offset
+        work = hosted.work
+        work.requests += 1
         try:
             outcome = core.append(records, headers, now_ms=self._clock.wall_ms(), from_client=from_client)
             if type(outcome) is Appended:
@@ -81,6 +83,7 @@ class Appender:
                 self._keep(lsn, hosted, batches, outcome.size_bytes)
                 self._acks.appended(lsn, hosted, outcome.last_offset + 1, outcome.size_bytes)
                 self._metrics.appended_bytes.add(outcome.size_bytes)
+                work.bytes_in += outcome.size_bytes
                 self._flusher.poke()
         except Exception as error:
             if core.log_end_offset != end_offset:

@@ -5,6 +5,7 @@
 - One that the controller knows to be adopted and the log does not was lost with the bucket's objects: CorruptError.
 - A partition that is no longer assigned stops serving at once, and is released by an event that says where it ended; one that
   another leader waits for by an event that names its handover, which the controller is told of.
+- Each poll takes along the newest report of the leader's load.
 - Serving does not depend on the controller: while it is away, everything goes on as it last was.
 """
 
@@ -16,6 +17,7 @@ from raylog.leader.flusher import Flusher
 from raylog.leader.handover_reader import HandoverReader
 from raylog.leader.handovers import Handovers
 from raylog.leader.hosted import HostedPartition, HostedPartitions
+from raylog.leader.load_meter import LoadMeter
 from raylog.leader.recovery import backoff
 from raylog.leader.write_buffer import WriteBuffer
 from raylog.model.admin import Adopted, Assignment, ControllerClient, LeaderAssignments
@@ -41,6 +43,7 @@ class AssignmentFollower:
         flusher: Flusher,
         adoptions: Adoptions,
         handovers: Handovers,
+        loads: LoadMeter,
         store: ObjectStore,
         clock: Clock,
         rng: Random,
@@ -55,6 +58,7 @@ class AssignmentFollower:
         self._flusher = flusher
         self._adoptions = adoptions
         self._handovers = handovers
+        self._loads = loads
         self._store = store
         self._clock = clock
         self._rng = rng
@@ -91,7 +95,7 @@ class AssignmentFollower:
         while True:
             try:
                 assignments = await self._controller.watch_assignments(
-                    self._endpoint.leader_id, self._endpoint.log_epoch, version
+                    self._endpoint.leader_id, self._endpoint.log_epoch, version, self._loads.take()
                 )
                 if assignments is not None:
                     await self._follow(assignments)

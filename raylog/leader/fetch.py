@@ -205,6 +205,7 @@ class Fetcher:
     ) -> dict[str, object]:
         if hosted is None or not hosted.is_serving:
             return self._error(found, part, ErrorCode.not_leader_or_follower)
+        hosted.work.requests += 1
         start: FetchStart = hosted.core.fetch_start(
             part.fetch_offset,
             current_leader_epoch=getattr(part, "current_leader_epoch", NO_EPOCH),
@@ -253,6 +254,7 @@ class Fetcher:
         if bounds.offset >= tail.start_offset:
             parts, size, end_offset = tail.read(bounds.offset, bounds.end_offset, max_bytes, is_first)
             values["records"] = RecordsParts(parts)
+            hosted.work.bytes_out += size
             self._metrics.tail_hits.add(1)
         elif bounds.offset >= hosted.core.flushed_end_offset:
             size, end_offset = self._read_unflushed(fetch, hosted, bounds, max_bytes, found, values)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from raylog.leader.load_meter import PartitionWork
 from raylog.leader.tail_cache import PartitionTail
 from raylog.model.ids import TopicId, TopicPartition
 from raylog.model.topic_config import effective
@@ -16,7 +17,7 @@ _EXPIRATION_MS_DEFAULT = PartitionConfig().producer_id_expiration_ms
 class HostedPartition:
     """One led partition: its state machine, and what the shell keeps beside it."""
 
-    __slots__ = ("configs", "core", "epoch_base", "is_serving", "tail")
+    __slots__ = ("configs", "core", "epoch_base", "is_serving", "tail", "work")
 
     def __init__(self, core: Partition, tail: PartitionTail, *, epoch_base: int, configs: Mapping[str, str]) -> None:
         self.core = core
@@ -24,6 +25,7 @@ class HostedPartition:
         self.epoch_base = epoch_base
         self.configs = dict(configs)
         """The topic's own settings."""
+        self.work = PartitionWork()
         self.is_serving = True
         """False once it is being released: nothing is appended or read any more, what was appended is settled."""
 

@@ -1,11 +1,12 @@
 """What a leader does by the clock: counts published, loop lag measured, room asked for again, idle producers forgotten,
-checkpoints not put off for ever."""
+checkpoints not put off for ever, load measured."""
 
 from raylog.leader.admission import Admission
 from raylog.leader.append import Appender
 from raylog.leader.checkpoints import Checkpoints
 from raylog.leader.coordinator import GroupCoordinators
 from raylog.leader.hosted import HostedPartitions
+from raylog.leader.load_meter import LoadMeter
 from raylog.leader.metrics import LeaderMetrics
 from raylog.leader.tail_cache import TailCache
 from raylog.model.clock import Clock
@@ -27,6 +28,7 @@ class Housekeeping:
         coordinators: GroupCoordinators,
         cache: TailCache,
         checkpoints: Checkpoints,
+        loads: LoadMeter,
     ) -> None:
         self._clock = clock
         self._metrics = metrics
@@ -36,6 +38,7 @@ class Housekeeping:
         self._coordinators = coordinators
         self._cache = cache
         self._checkpoints = checkpoints
+        self._loads = loads
 
     async def run(self) -> None:
         """For ever, once a second."""
@@ -49,6 +52,7 @@ class Housekeeping:
             self._admission.retry()
             self._coordinators.retry()
             self._checkpoints.look()
+            self._loads.look()
             self._expire_producers(round_number % _EXPIRY_ROUNDS)
             round_number += 1
 

@@ -1,7 +1,7 @@
 """A leader: one WAL, one leader log, many partitions. Composes the parts and runs their life; the parts do the work."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from raylog.leader.hosted import HostedPartition, HostedPartitions
 from raylog.leader.housekeeping import Housekeeping
 from raylog.leader.internal_log import LeaderInternalLog
 from raylog.leader.listener import Listener
+from raylog.leader.load_meter import LoadMeter
 from raylog.leader.log_start import LogStarts
 from raylog.leader.metrics import LeaderMetrics
 from raylog.leader.produce_answers import ProduceAnswers
@@ -41,6 +42,7 @@ from raylog.model.clock import Clock, Random
 from raylog.model.errors import FencedError, InvalidError, RaylogError, StaleRouteError
 from raylog.model.ids import LeaderId
 from raylog.model.limits import Limits
+from raylog.model.load import ProcessUsage, process_usage
 from raylog.model.logs import fields, role_logger
 from raylog.model.routing import LeaderEndpoint, leader_socket
 from raylog.storage.fenced_log import FencedLog
@@ -69,10 +71,11 @@ class Leader:
         registry: CollectorRegistry,
         tcp_host: str = "127.0.0.1",
         compactor: Compactor | None = None,
+        usage: Callable[[], ProcessUsage] = process_usage,
     ) -> None:
         """To be made on its event loop. ``run_dir`` gets the unix socket; TCP takes a free port of ``tcp_host``.
 
-        ``compactor`` does the compaction jobs; None: they are done in this process.
+        ``compactor`` does the compaction jobs; None: they are done in this process. ``usage`` is what its process uses.
         """
         self._leader_id = leader_id
         self._node_id = node_id
@@ -85,6 +88,7 @@ class Leader:
         self._run_dir = run_dir
         self._tcp_host = tcp_host
         self._compactor = compactor or StoreCompactor(store, limits)
+        self._usage = usage
         self._metrics = LeaderMetrics(registry, leader_id)
         self._log = role_logger("leader", leader=leader_id, node=node_id)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -212,6 +216,7 @@ class Leader:
             flusher=parts.flusher,
             adoptions=parts.adoptions,
             handovers=parts.handovers,
+            loads=parts.loads,
             store=self._store,
             clock=self._clock,
             rng=self._rng,
@@ -332,6 +337,7 @@ class Leader:
             ),
             fail=self.fail,
         )
+        loads = LoadMeter(partitions, clock, self._limits.balance, self._usage)
         housekeeping = Housekeeping(
             clock=clock,
             metrics=metrics,
@@ -341,6 +347,7 @@ class Leader:
             coordinators=context.coordinators,
             cache=cache,
             checkpoints=checkpoints,
+            loads=loads,
         )
         _host(recovered, partitions, cache, appender)
         return _Parts(
@@ -365,6 +372,7 @@ class Leader:
                 on_stopped=fetcher.failed,
             ),
             housekeeping=housekeeping,
+            loads=loads,
             compaction=Compaction(
                 leader_id=self._leader_id,
                 epoch=log.epoch,
@@ -408,6 +416,7 @@ class _Parts:
     checkpoints: Checkpoints
     handovers: Handovers
     housekeeping: Housekeeping
+    loads: LoadMeter
     retention: Retention
     compaction: Compaction
     context: LeaderContext

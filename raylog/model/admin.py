@@ -7,10 +7,14 @@ Kafka's numbers (0 is none), so that a gateway passes them on without a table of
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicId, TopicPartition
+from raylog.model.load import LoadReport
 from raylog.model.routing import BrokerEndpoint, LeaderEndpoint, RoutingTable
+
+BALANCE_RESOURCE: Final = 100
+"""The resource type, beside Kafka's own, as whose setting DescribeConfigs shows what ``ControllerClient.balance`` answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,9 +206,12 @@ class ControllerClient(Protocol):
         ...
 
     async def watch_assignments(
-        self, leader_id: LeaderId, log_epoch: LogEpoch, version: int
+        self, leader_id: LeaderId, log_epoch: LogEpoch, version: int, load: LoadReport | None = None
     ) -> LeaderAssignments | None:
-        """The leader's assignments, as soon as their version is above ``version``; None when it was not for a while."""
+        """The leader's assignments, as soon as their version is above ``version``; None when it was not for a while.
+
+        ``load`` is what it has measured since its last poll, if there is something new.
+        """
         ...
 
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None: ...
@@ -215,6 +222,17 @@ class ControllerClient(Protocol):
 
     async def move_partitions(self, moves: Sequence[Move]) -> list[MoveResult]:
         """Have partitions led elsewhere, or no longer so; all in one step, however many."""
+        ...
+
+    async def balance(self, explain: tuple[str, int] | None = None) -> dict[str, object]:
+        """What ``raylog balance`` shows, JSON-able: leaders' loads, what would move now and why, and why not more.
+
+        ``explain``: a partition, by topic and number, of which it says why it is where it is.
+        """
+        ...
+
+    async def balance_now(self) -> dict[str, list[int]]:
+        """Order what would move now; returns the partitions, by topic, when that is durable. They have not arrived yet."""
         ...
 
     async def register_broker(self, node_id: str, host: str, port: int, rack: str | None) -> BrokerEndpoint:

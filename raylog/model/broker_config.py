@@ -19,6 +19,7 @@ from raylog.model.config_key import (
     ConfigType,
     Effect,
     at_least,
+    between,
     table,
 )
 from raylog.model.errors import InvalidError
@@ -112,7 +113,12 @@ BROKER_CONFIGS: Final = table(
     _key("transaction.state.log.num.partitions", _I, 50, _NO_TRANSACTIONS, _STORED, at_least(1)),
     _key("transaction.state.log.replication.factor", _SHORT, 1, _ONE_COPY, _NONE, at_least(1)),
     _key("transaction.state.log.min.isr", _I, 1, _ONE_COPY, _NONE, at_least(1)),
-    _key("auto.leader.rebalance.enable", _B, "true", "the controller places leaders by load.", _NONE),
+    _key("auto.leader.rebalance.enable", _B, "true",
+         "Whether the controller moves partitions from leader to leader by load ('raylog balance')."),
+    _key("leader.imbalance.check.interval.seconds", _L, 30,
+         "How often the controller looks whether there is something to move.", check=at_least(1)),
+    _key("leader.imbalance.per.broker.percentage", _I, 20,
+         "How far a leader's load may be from the mean before something moves, in percent.", check=between(1, 1000)),
     _key("num.io.threads", _I, 8, "a process serves all requests on one event loop.", _NONE, at_least(1)),
     _key("num.network.threads", _I, 3, "a process serves all requests on one event loop.", _NONE, at_least(1)),
     _key("num.replica.fetchers", _I, 1, "there are no followers.", _NONE),
@@ -137,7 +143,10 @@ class BrokerConfig:
     itself."""
 
     auto_create_topics_enable: bool
+    auto_leader_rebalance_enable: bool
     delete_topic_enable: bool
+    leader_imbalance_check_interval_seconds: int
+    leader_imbalance_per_broker_percentage: int
     num_partitions: int
     offsets_topic_num_partitions: int
     producer_id_expiration_ms: int

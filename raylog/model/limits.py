@@ -178,6 +178,29 @@ class CompactionLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceLimits:
+    """When load moves partitions from leader to leader: see docs/decisions/0013. Whether it does at all, how often that is looked
+    at, and how far leaders may be apart are Kafka's settings ``auto.leader.rebalance.enable`` and ``leader.imbalance.*``."""
+
+    report_s: float = 10.0
+    """A leader measures its partitions' load so often, and tells the controller with its next poll."""
+    half_life_s: float = 30.0
+    """A measured load counts half as much after so long."""
+    leader_bytes_max: int = 128 * MIB
+    """Weighted bytes a second that a leader can take; what is above goes to others that have room."""
+    move_bytes_min: int = 256 * KIB
+    """A partition is worth a move from so many weighted bytes a second on, and so is what a leader has too much."""
+    move_partitions_min: int = 10
+    """So many partitions more or less than others have are not worth a move."""
+    moves_max: int = 50
+    """Moves under way at once; the others wait for the next look."""
+    rest_s: float = 300.0
+    """A partition that has moved is left alone for so long, whoever moved it."""
+    move_s_max: float = 120.0
+    """A move that has not begun for so long, as the leader that it goes to does not come up, is called off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerLimits:
     """The controller's patience with callers, and how much metadata one request may make."""
 
@@ -204,6 +227,7 @@ class Limits:
     store: StoreLimits = field(default_factory=StoreLimits)
     log: LogLimits = field(default_factory=LogLimits)
     controller: ControllerLimits = field(default_factory=ControllerLimits)
+    balance: BalanceLimits = field(default_factory=BalanceLimits)
     garbage: GarbageLimits = field(default_factory=GarbageLimits)
     compaction: CompactionLimits = field(default_factory=CompactionLimits)
 

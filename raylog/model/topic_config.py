@@ -123,7 +123,8 @@ TOPIC_CONFIGS: Final = table(
     _key("min.insync.replicas", _I, 1, _NO_REPLICAS, _NONE, at_least(1), ("min.insync.replicas",)),
     _key("preallocate", _B, "false", _NO_SEGMENT_FILES, _NONE, synonyms=("log.preallocate",)),
     _key("raylog.leader", _S, "shared",
-         "'shared' spreads the topic's partitions over the pool of leaders; 'dedicated' gives each a leader of its own.",
+         "'shared' spreads the topic's partitions over the pool of leaders; 'dedicated' gives each a leader of its own. When it "
+         "changes, the controller moves the topic's partitions, a few at a time.",
          check=one_of("shared", "dedicated")),
     _key("raylog.wal", _S, "",
          "The WAL class that decides when a record is acknowledged (for example 'file' or 'object'); empty is the "
@@ -145,7 +146,7 @@ TOPIC_CONFIGS: Final = table(
 )  # fmt: skip
 """By name. A name that is not here is INVALID_CONFIG."""
 
-_FIXED_AT_CREATION: Final = ("raylog.wal", "raylog.leader")
+_FIXED_AT_CREATION: Final = ("raylog.wal",)
 _MS_PER_SYNONYM: Final = {"minutes": 60_000, "hours": 3_600_000}
 
 
@@ -198,6 +199,11 @@ def effective(overrides: Mapping[str, str], broker_overrides: Mapping[str, str] 
     """What a topic's settings come to. Raises InvalidError for a value that ``validate`` would refuse."""
     values = {field: _value(TOPIC_CONFIGS[name], overrides, broker_overrides or {}) for field, name in _FIELDS.items()}
     return TopicConfig(**cast(dict[str, object], values))  # type: ignore[arg-type]
+
+
+def wants_dedicated_leaders(overrides: Mapping[str, str]) -> bool:
+    """``effective(overrides).dedicated_leader``, for those who look at many topics: no broker setting stands in for it."""
+    return overrides.get("raylog.leader") == "dedicated"
 
 
 @cache

@@ -26,6 +26,7 @@ from raylog.model.clock import SystemClock
 from raylog.model.errors import RetryError
 from raylog.model.ids import LeaderId
 from raylog.model.limits import Limits
+from raylog.model.load import ProcessUsage
 from raylog.storage.object_store import ObjectStore
 from raylog.storage.store_url import open_store
 from raylog.storage.wal_class import open_wal, parse_wal_class
@@ -342,6 +343,7 @@ class _Supervisor:
             limits=cluster.limits,
             run_dir=self._run_dir,
             registry=CollectorRegistry(),
+            usage=lambda: ProcessUsage(0.0, 0),  # of this process, which is everybody's
         )
 
     def _make_gateway(self, index: int, port: int) -> Gateway:

@@ -12,10 +12,11 @@ PARTITIONS = 4
 class SteadyProducer:
     """An idempotent producer on a thread of its own that numbers its records per partition until it is told to stop."""
 
-    def __init__(self, bootstrap, topic):
+    def __init__(self, bootstrap, topic, partitions=range(PARTITIONS)):
         self.acknowledged = defaultdict(list)
         self.errors = []
         self._topic = topic
+        self._partitions = partitions
         self._stop = threading.Event()
         self._producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 2})
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -25,7 +26,7 @@ class SteadyProducer:
     def _run(self):
         n = 0
         while not self._stop.is_set():
-            for partition in range(PARTITIONS):
+            for partition in self._partitions:
                 self._producer.produce(self._topic, b"%08d" % n, partition=partition, on_delivery=self._delivered)
             n += 1
             self._producer.poll(0.001)
@@ -42,7 +43,7 @@ class SteadyProducer:
     def advance(self, records=200, timeout_s=30):
         """Wait until each partition has so many more acknowledged records."""
         with self._progress:
-            aims = {p: len(self.acknowledged[p]) + records for p in range(PARTITIONS)}
+            aims = {p: len(self.acknowledged[p]) + records for p in self._partitions}
             done = self._progress.wait_for(
                 lambda: all(len(self.acknowledged[p]) >= aim for p, aim in aims.items()), timeout_s
             )
@@ -55,8 +56,8 @@ class SteadyProducer:
         return self.acknowledged
 
 
-def read_all(bootstrap, topic):
-    """Every record of the topic, by partition."""
+def read_all(bootstrap, topic, partitions=range(PARTITIONS)):
+    """Every record of these partitions of the topic."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -67,9 +68,9 @@ def read_all(bootstrap, topic):
     )
     consumer.subscribe([topic])
     found, ended = defaultdict(list), set()
-    while len(ended) < PARTITIONS:
+    while not ended.issuperset(partitions):
         message = consumer.poll(30)
-        assert message is not None, f"no end of partitions {set(range(PARTITIONS)) - ended}"
+        assert message is not None, f"no end of partitions {set(partitions) - ended}"
         if message.error():
             ended.add(message.partition())
         else:
@@ -78,8 +79,8 @@ def read_all(bootstrap, topic):
     return found
 
 
-def assert_exactly_what_was_acknowledged(bootstrap, topic, acknowledged):
-    found = read_all(bootstrap, topic)
-    for partition in range(PARTITIONS):
+def assert_exactly_what_was_acknowledged(bootstrap, topic, acknowledged, partitions=range(PARTITIONS)):
+    found = read_all(bootstrap, topic, partitions)
+    for partition in partitions:
         assert found[partition] == acknowledged[partition]
         assert found[partition] == [b"%08d" % n for n in range(len(found[partition]))]

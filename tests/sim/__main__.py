@@ -3,9 +3,11 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 
 from tests.sim.pool import run_seed, run_seeds
 from tests.sim.run import Report
+from tests.sim.scenarios import SCENARIOS
 
 _REPORTED = 5
 
@@ -18,11 +20,13 @@ def main() -> int:
     parser.add_argument(
         "--seed", action="append", help="run this one alone, and print its whole trace; may be repeated"
     )
+    parser.add_argument("--scenario", choices=sorted(SCENARIOS), help="the seeds of this directed trouble")
     parser.add_argument("--digest", action="store_true", help="print each run's digest instead of its trace")
     options = parser.parse_args()
     if options.seed:
         return sum(_show(run_seed(seed), digest=options.digest) for seed in options.seed)
-    return _run_all(range(options.first, options.first + options.seeds))
+    scenario = f"{options.scenario}/" if options.scenario else ""
+    return _run_all([f"{scenario}{seed}" for seed in range(options.first, options.first + options.seeds)])
 
 
 def _show(report: Report, *, digest: bool) -> int:
@@ -30,12 +34,12 @@ def _show(report: Report, *, digest: bool) -> int:
     return int(bool(report.anomalies))
 
 
-def _run_all(seeds: range) -> int:
+def _run_all(seeds: Sequence[str]) -> int:
     began = time.monotonic()
     virtual_s = 0.0
     failed: list[str] = []
     ran = 0
-    for outcome in run_seeds(map(str, seeds)):
+    for outcome in run_seeds(seeds):
         ran += 1
         virtual_s += outcome.seconds
         if outcome.anomalies:

@@ -28,6 +28,7 @@ from raylog.model.limits import (
     LogLimits,
     StoreLimits,
 )
+from raylog.model.load import ProcessUsage
 from raylog.model.logs import role_logger
 from raylog.storage.file_wal import FileWal, FileWalLimits
 from raylog.storage.hedge_delay import HedgeDelay
@@ -335,6 +336,7 @@ class SimCluster:
             run_dir=RUN_DIR,
             registry=CollectorRegistry(),
             tcp_host=f"host-{leader_id}",
+            usage=lambda: ProcessUsage(0.0, 0),
         )
         try:
             await leader.start()

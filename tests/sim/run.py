@@ -67,7 +67,7 @@ class Run:
         self.shape = shape or Shape.drawn(rng, seed)
         self.cluster = SimCluster(self.loop, seed, self.shape, self.trace)
         self.chaos_s = chaos_s
-        self._trouble = trouble or _random_trouble
+        self._trouble = trouble or random_trouble
         wals = list(self.shape.wal_classes)
         self.topics = {f"{wal}-topic": (wal, rng.randint(1, 2)) for wal in wals}
         parts = [Part(name, index) for name, (_, count) in self.topics.items() for index in range(count)]
@@ -269,7 +269,8 @@ class Run:
             return None
 
 
-async def _random_trouble(run: Run) -> None:
+async def random_trouble(run: Run) -> None:
+    """All kinds of it, as the seed has it; healed in the end."""
     nemesis = Nemesis(run.cluster, Random(f"{run.seed}/nemesis"))
     await nemesis.run(run.chaos_s)
     nemesis.heal()

@@ -1,16 +1,20 @@
 """Directed trouble, for what random trouble meets too seldom. Each is a ``trouble`` of a run whose shape goes with it."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import Any
 
 from raylog.leader.leader import Leader
+from raylog.model.admin import ConfigAlteration, ConfigChange
+from raylog.model.errors import RetryError
+from raylog.model.limits import BalanceLimits
 from tests.sim.cluster import SPILLING_BYTES, Shape, limits
 from tests.sim.control import ControllerClient
 from tests.sim.garbage import ROLE
 from tests.sim.loop import Process
 from tests.sim.nemesis import Nemesis
-from tests.sim.run import Run
+from tests.sim.run import Run, random_trouble
 
 _IDS = 400
 """At once: so many that those of two controllers overlap, whatever blocks gateways have taken between."""
@@ -29,6 +33,27 @@ SPILLING_SHAPE = Shape(
     gateways=1, leaders_per_class=1, wal_classes=("file",), limits=limits(unflushed_bytes_max=SPILLING_BYTES)
 )
 INTERRUPTED_RELEASE_SHAPE = Shape(gateways=1, wal_classes=("object",))
+BALANCED_SHAPE = Shape(
+    leaders_per_class=3,
+    broker_configs={
+        **Shape().broker_configs,
+        "leader.imbalance.check.interval.seconds": "1",
+        "leader.imbalance.per.broker.percentage": "5",
+    },
+    limits=replace(
+        limits(),
+        balance=BalanceLimits(
+            report_s=0.9,
+            half_life_s=1.0,
+            move_bytes_min=2_000,
+            move_partitions_min=1,
+            moves_max=2,
+            rest_s=2.0,
+            move_s_max=3.0,
+        ),
+    ),
+)
+"""Loads of clients that write ten times a second are worth a move; so are idle partitions."""
 SLEEPING_COLLECTOR_SHAPE = Shape(
     gateways=1,
     wal_classes=("object",),
@@ -125,6 +150,43 @@ async def short_tails(run: Run) -> None:
                 cluster.kill(process)
 
 
+async def balanced(run: Run) -> None:
+    """All kinds of trouble, while the controller moves partitions by what leaders report, and topics want leaders of their own
+    and do not any more."""
+    wanting = asyncio.ensure_future(_want_leaders(run))
+    watching = asyncio.ensure_future(_tell_of_moves(run))
+    try:
+        await random_trouble(run)
+    finally:
+        wanting.cancel()
+        watching.cancel()
+
+
+async def _want_leaders(run: Run) -> None:
+    client: Any = ControllerClient(run.cluster.seat)
+    asker = Process(run.cluster.loop, "asker", "clients")
+    while True:
+        await asyncio.sleep(run.rng.uniform(1.0, 5.0))
+        name, kind = run.rng.choice(sorted(run.topics)), run.rng.choice(("dedicated", "shared"))
+        change = ConfigChange(key="raylog.leader", op=0, value=kind)
+        run.trace.event("wants", f"{name} {kind}")
+        with contextlib.suppress(RetryError):
+            alteration = ConfigAlteration(resource_type=2, name=name, changes=(change,))
+            await asker.run(client.alter_configs([alteration]))
+
+
+async def _tell_of_moves(run: Run) -> None:
+    told: dict[Any, Any] = {}
+    while True:
+        await asyncio.sleep(0.2)
+        process = run.cluster.controller
+        ordered = process.role._balancer._ordered if process is not None and process.role is not None else {}
+        for name, move in ordered.items():
+            if told.get(name) != move:
+                told[name] = move
+                run.trace.event("balance", f"{name} to {move[0]}")
+
+
 async def outage(run: Run) -> None:
     """The bucket is away for two minutes."""
     await asyncio.sleep(2.0)
@@ -175,4 +237,5 @@ SCENARIOS = {
     "short_tails": (SHORT_TAILS_SHAPE, short_tails),
     "outage": (OUTAGE_SHAPE, outage),
     "spilling_outages": (SPILLING_SHAPE, spilling_outages),
+    "balanced": (BALANCED_SHAPE, balanced),
 }

@@ -95,7 +95,7 @@ class Cluster:
             "wal_classes": ("file", "object"),
             "default_wal": "file",
             "leaders_per_class": 2,
-            "broker_configs": {"offsets.topic.num.partitions": "4"},
+            "broker_configs": {"offsets.topic.num.partitions": "4", "auto.leader.rebalance.enable": "false"},
         }
         controller = Controller(
             store=self.store,

@@ -7,7 +7,15 @@ from kio.schema.errors import ErrorCode
 
 from controller.brokers import register_broker
 from controller.moves import move_partitions, released
-from controller.records import Adoption, Destination, LeaderAdded, PartitionsAdopted, PartitionsMoving, TopicCreated
+from controller.records import (
+    Adoption,
+    Destination,
+    LeaderAdded,
+    PartitionsAdopted,
+    PartitionsMoving,
+    TopicConfigured,
+    TopicCreated,
+)
 from controller.state import MetadataState, leader_registered
 from raylog.model.admin import Move, Released
 from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicId, TopicPartition
@@ -87,10 +95,21 @@ def test_a_partition_that_is_there_already_does_not_move(state):
     assert ask(state, ("t", 0, {"to_leader": LeaderId(1)})) == ([], [ErrorCode.none])
 
 
-def test_a_dedicated_leader_takes_one_partition(state):
+def test_a_dedicated_leader_takes_one_partition_of_a_topic_that_wants_it(state):
+    assert ask(state, ("t", 0, {"to_leader": LeaderId(5)})) == ([], [ErrorCode.invalid_replica_assignment])
+    state.apply(TopicConfigured(topic_id=TOPIC, configs={"raylog.leader": "dedicated"}))
+    assert ask(state, ("t", 0, {"to_leader": LeaderId(2)})) == ([], [ErrorCode.invalid_replica_assignment])
     moved, codes = ask(state, ("t", 0, {"to_leader": LeaderId(5)}), ("t", 1, {"to_leader": LeaderId(5)}))
     assert moved == [Destination(TOPIC, 0, 5)]
     assert codes == [ErrorCode.none, ErrorCode.invalid_replica_assignment]
+
+
+def test_a_broker_stands_for_a_free_dedicated_leader_where_one_is_wanted(state):
+    state.apply(TopicConfigured(topic_id=TOPIC, configs={"raylog.leader": "dedicated"}))
+    assert ask(state, ("t", 0, {"to_broker": BrokerId(2)}), ("t", 1, {"to_broker": BrokerId(2)})) == (
+        [Destination(TOPIC, 0, 5)],
+        [ErrorCode.none, ErrorCode.invalid_replica_assignment],
+    )
 
 
 def test_a_move_can_be_sent_elsewhere_and_called_off(state):

@@ -21,6 +21,7 @@ from raylog.model.clock import SystemClock
 from raylog.model.errors import FencedError, RetryError
 from raylog.model.ids import LeaderId, LogEpoch, TopicId, TopicPartition
 from raylog.model.limits import Limits
+from raylog.model.load import LoadReport
 from raylog.model.routing import LeaderEndpoint
 from raylog.protocol.batch import Record, decode_records, encode_batch, headers
 from raylog.protocol.internal import CORRELATION_ID_MASK
@@ -80,6 +81,7 @@ class FakeController:
         self.is_away = False
         self.stale_answers: list[LeaderAssignments] = []
         """Given to those that register, before what is so."""
+        self.loads: list[LoadReport] = []
         self._lost_watchers = 0
         self._changed = asyncio.Condition()
 
@@ -118,7 +120,11 @@ class FakeController:
             self._changed.notify_all()
         return self.stale_answers.pop(0) if self.stale_answers else self.assignments
 
-    async def watch_assignments(self, leader_id: LeaderId, log_epoch: LogEpoch, version: int) -> LeaderAssignments:
+    async def watch_assignments(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, version: int, load: LoadReport | None = None
+    ) -> LeaderAssignments:
+        if load is not None:
+            self.loads.append(load)
         async with self._changed:
             lost = self._lost_watchers
             await self._changed.wait_for(lambda: self.assignments.version > version or self._lost_watchers > lost)

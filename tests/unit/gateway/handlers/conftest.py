@@ -90,6 +90,14 @@ class Controller:
         if self.is_away:
             raise RetryError("The controller is away.")
 
+    async def balance(self, explain: tuple[str, int] | None = None) -> dict[str, object]:
+        self._note("balance", explain)
+        return {"leaders": []}
+
+    async def balance_now(self) -> dict[str, list[int]]:
+        self._note("balance_now", None)
+        return {"alpha": [1]}
+
     async def create_topics(
         self, topics: Sequence[NewTopic], *, validate_only: bool = False, timeout_ms: int = 30_000
     ) -> list[TopicResult]:

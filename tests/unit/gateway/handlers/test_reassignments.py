@@ -112,7 +112,17 @@ async def test_the_leader_is_the_preferred_one(desk, version: int, kind: int) ->
     ]
     asked = ("alpha", 0), ("alpha", 99), ("none", 0)
     assert await elect(desk, version, kind, *asked) == (ErrorCode.none, expected)
-    assert await elect(desk, version, kind) == (ErrorCode.none, [])
+    if version:
+        assert await elect(desk, version, 1) == (ErrorCode.none, [])
+
+
+@pytest.mark.parametrize("version", range(3))
+async def test_a_preferred_election_of_all_moves_what_is_due(desk, version: int) -> None:
+    assert await elect(desk, version, 0) == (ErrorCode.none, [ErrorCode.none])
+    assert desk.controller.calls[-1] == ("balance_now", None)
+    desk.controller.is_away = True
+    code, found = await elect(desk, version, 0)
+    assert (code, found) == (ErrorCode.request_timed_out if version else ErrorCode.none, [])
 
 
 async def test_a_partition_without_a_leader_cannot_be_elected_one(desk) -> None:
