@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from raylog.cli.consume import consume
+from raylog.cli.deployment import start, stop
 from raylog.cli.groups import groups
 from raylog.cli.move import move
 from raylog.cli.produce import produce
@@ -33,6 +34,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(serve)
+app.command()(start)
+app.command()(stop)
 app.add_typer(topics, name="topics")
 app.command()(produce)
 app.command()(consume)
