@@ -14,7 +14,8 @@ import ray
 
 from actors.calls import Outcome
 from actors.role import set_up_role
-from actors.settings import TASK_OPTIONS, this_node_id
+from actors.settings import TASK_OPTIONS
+from actors.this_node import this_node
 from raylog.leader.compactor import CompactionJob, StoreCompactor
 from raylog.model.config import ClusterConfig
 from raylog.model.errors import RaylogError, RetryError
@@ -66,7 +67,7 @@ def _run_nicely(config: ClusterConfig, leader_id: LeaderId, job: CompactionJob, 
 
 
 async def _compact(config: ClusterConfig, leader_id: LeaderId, job: CompactionJob) -> Swap:
-    setup = set_up_role(config, "compaction", this_node_id(), leader=leader_id)
+    setup = set_up_role(config, "compaction", this_node().name, leader=leader_id)
     store = await setup.open_store()
     try:
         return await StoreCompactor(store, setup.limits).compact(job)

@@ -12,10 +12,13 @@ from actors.calls import Outcome
 from actors.garbage import RayCollection
 from actors.launcher import RayLauncher
 from actors.loop_thread import LoopThread, keep_what_is_here
+from actors.node_follower import LOOK_EVERY_S, follow_nodes, start_gateways
+from actors.nodes import RayNodes
 from actors.role import set_up_role
-from actors.settings import this_node_id
+from actors.this_node import this_node
 from raylog.model.config import ClusterConfig
 from raylog.model.errors import RaylogError, RetryError
+from raylog.model.logs import fields
 
 _PORT = frozenset(
     {
@@ -42,8 +45,10 @@ _PORT = frozenset(
 class ControllerActor:
     """Runs one ``controller.controller.Controller`` from the actor's start to its fence or close."""
 
-    def __init__(self, config: ClusterConfig) -> None:
-        self._setup = set_up_role(config, "controller", this_node_id())
+    def __init__(self, config: ClusterConfig, is_alone: bool) -> None:
+        """``is_alone``: this Ray has one node and never another."""
+        self._setup = set_up_role(config, "controller", this_node().name)
+        self._is_alone = is_alone
         self._controller: Any = None
         self._thread = LoopThread("controller")
         self._thread.run_role(self._live(), self._setup.log)
@@ -53,9 +58,10 @@ class ControllerActor:
         from controller.garbage_rounds import collect_in_rounds
 
         setup = self._setup
-        launcher = RayLauncher(setup.config)
-        for index in range(setup.config.gateways):
-            await launcher.ensure_gateway(setup.node_id, index)
+        nodes = RayNodes(setup.config)
+        launcher = RayLauncher(setup.config, None if self._is_alone else nodes)
+        await self._first_nodes(nodes)
+        await start_gateways(launcher, nodes)
         controller = Controller(
             store=await setup.open_store(),
             launcher=launcher,
@@ -67,10 +73,9 @@ class ControllerActor:
             leaders_per_class=setup.config.leaders,
             broker_configs=setup.config.broker,
             registry=setup.registry,
+            nodes=[each.node for each in nodes.present],
         )
         await controller.start()
-        # The gateways run on this node: whatever other one the metadata remembers is of an earlier life of the cluster.
-        await controller.retire_brokers_except({setup.node_id})
         keep_what_is_here()
         self._controller = controller
         rounds = asyncio.ensure_future(
@@ -82,11 +87,24 @@ class ControllerActor:
                 log=setup.log,
             )
         )
+        parts: list[asyncio.Future[None]] = [controller.closed, rounds]
+        if not self._is_alone:
+            parts.append(asyncio.ensure_future(follow_nodes(controller, launcher, nodes, setup.clock, setup.log)))
         try:
-            await asyncio.wait((controller.closed, rounds), return_when=asyncio.FIRST_COMPLETED)
-            await (rounds if rounds.done() else controller.closed)
+            ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            await next(part for part in parts if part in ended)
         finally:
-            rounds.cancel()
+            for part in parts[1:]:
+                part.cancel()
+
+    async def _first_nodes(self, nodes: RayNodes) -> None:
+        while True:
+            try:
+                await nodes.look()
+                return
+            except RetryError as error:
+                self._setup.log.warning("Ray's nodes are not known yet", extra=fields(error=error))
+                await self._setup.clock.sleep(LOOK_EVERY_S)
 
     async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
         """One call of the ControllerClient port, with its value or its error as an Outcome."""

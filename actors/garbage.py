@@ -10,7 +10,8 @@ import ray
 
 from actors.calls import Outcome
 from actors.role import set_up_role
-from actors.settings import TASK_OPTIONS, this_node_id
+from actors.settings import TASK_OPTIONS
+from actors.this_node import this_node
 from raylog.model.config import ClusterConfig
 from raylog.model.errors import RaylogError, RetryError
 from raylog.model.ids import TopicPartition
@@ -46,7 +47,7 @@ def collect_in_task(config: ClusterConfig, led: frozenset[TopicPartition]) -> Ou
 
 
 async def _collect(config: ClusterConfig, led: frozenset[TopicPartition]) -> int:
-    setup = set_up_role(config, "garbage", this_node_id())
+    setup = set_up_role(config, "garbage", this_node().name)
     from raylog.leader.garbage import collect_garbage
 
     store = await setup.open_store()

@@ -6,15 +6,14 @@ workers.
 
 import asyncio
 import os
-import socket
 
 from actors.controller_client import RayControllerClient
 from actors.loop_thread import LoopThread, keep_what_is_here
 from actors.metrics_server import serve_metrics
 from actors.open_files import allow_open_files
 from actors.role import metrics_dir, set_up_role
-from actors.settings import this_node_id
-from actors.spares import keep_spares
+from actors.spares import keep_spares, spares_wanted
+from actors.this_node import advertised_address, listen_address, this_node, zone_of
 from raylog.model.config import ClusterConfig, HostPort
 
 
@@ -23,17 +22,18 @@ class GatewayActor:
 
     def __init__(self, config: ClusterConfig, index: int) -> None:
         self._index = index
-        self._setup = set_up_role(config, "gateway", this_node_id(), index=index)
+        self._node = this_node()
+        self._setup = set_up_role(config, "gateway", self._node.name, index=index)
         self._thread = LoopThread("gateway")
         self._thread.run_role(self._live(), self._setup.log)
 
     async def _live(self) -> None:
         from gateway.gateway import Gateway
 
-        setup = self._setup
+        setup, node = self._setup, self._node
         allow_open_files(setup.limits.gateway.connections_max, setup.log)
-        listen = HostPort.parse(setup.config.listen)
-        advertised = advertised_address(setup.config)
+        listen = listen_address(setup.config, node.labels)
+        advertised = advertised_address(setup.config, node.labels, node.address)
         self._gateway = Gateway(
             store=await setup.open_store(),
             controller=RayControllerClient(setup.clock),
@@ -46,7 +46,7 @@ class GatewayActor:
             advertised_host=advertised.host,
             advertised_port=advertised.port,
             node_id=setup.node_id,
-            rack=setup.config.rack or None,
+            rack=zone_of(node.labels, setup.config),
             registry=setup.registry,
         )
         if self._index == 0 and setup.config.metrics:
@@ -54,7 +54,7 @@ class GatewayActor:
         await self._gateway.start()
         keep_what_is_here()
         spares = asyncio.ensure_future(
-            keep_spares(setup.config.spares if self._index == 0 else 0, setup.clock, setup.log)
+            keep_spares(spares_wanted(setup.config) if self._index == 0 else 0, setup.clock, setup.log)
         )
         try:
             await self._gateway.closed
@@ -68,13 +68,3 @@ class GatewayActor:
     async def close(self) -> None:
         """Stop accepting, answer what is in flight, close the connections."""
         await self._thread.call(self._gateway.close())
-
-
-def advertised_address(config: ClusterConfig) -> HostPort:
-    """What clients connect to: as configured, else the listen address, with a wildcard replaced by this host's name."""
-    if config.advertise:
-        return HostPort.parse(config.advertise)
-    listen = HostPort.parse(config.listen)
-    if listen.host in ("0.0.0.0", "::"):
-        return HostPort(host=socket.getfqdn(), port=listen.port)
-    return listen

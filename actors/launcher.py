@@ -1,53 +1,97 @@
-"""Starts the roles' actors through Ray: the controller's hands. Ray chooses the node and restarts them.
+"""Starts the roles' actors through Ray: the controller's hands. Ray restarts them, within the bounds that are said here.
 
 A leader's actor is named by its incarnation: ``ensure_leader`` keeps the newest, ``replace_leader`` starts the next beside it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
 from ray.util import list_named_actors
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.gateway_actor import GatewayActor
 from actors.leader_actor import LeaderActor
+from actors.nodes import RayNode, RayNodes
 from actors.settings import NAMESPACE, gateway_name, leader_incarnations, leader_name
+from controller.launcher import LeaderSite
 from raylog.model.config import ClusterConfig
+from raylog.model.errors import RetryError
 from raylog.model.ids import LeaderId
+from raylog.storage.wal_class import parse_wal_class
 
+Placement = dict[str, Any]
+"""Options of a Ray actor that say where it may run."""
+
+_RAY_ID_LABEL = "ray.io/node-id"
+_ANY_NODE = {_RAY_ID_LABEL: "!in(none)"}
+_RAY_ID_SHOWN = 8
+_SOME_RESOURCE = 0.0001  # Ray's smallest part: a leader needs the resource to be there, and uses none of it up
 _MAX_CONCURRENCY = 1000  # Ray's default for async actors: the controller's long polls, two for each gateway and leader
 
 
 class RayLauncher:
     """The controller's launcher port over Ray's named, detached actors. Every call may be repeated."""
 
-    def __init__(self, config: ClusterConfig) -> None:
+    def __init__(self, config: ClusterConfig, nodes: RayNodes | None = None) -> None:
+        """``nodes`` are those to place roles on; None: there is but one, where Ray puts all."""
         self._config = config
+        self._nodes = nodes
 
-    async def ensure_leader(self, leader_id: LeaderId, wal_class: str) -> None:
-        """Have leader ``leader_id`` of ``wal_class`` running; Ray restarts it for ever from then on."""
-        await asyncio.to_thread(self._start_leader, leader_id, wal_class, 0)
+    async def ensure_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
+        """Have the leader running; Ray restarts it for ever from then on."""
+        await asyncio.to_thread(self._start_leader, leader_id, site, 0)
 
-    async def replace_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+    async def replace_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         """Start a successor beside a leader that no longer answers; the bucket fences the old one, which then ends for good."""
-        await asyncio.to_thread(self._start_leader, leader_id, wal_class, 1)
+        await asyncio.to_thread(self._start_leader, leader_id, site, 1)
 
-    def _start_leader(self, leader_id: LeaderId, wal_class: str, step: int) -> None:
+    def _start_leader(self, leader_id: LeaderId, site: LeaderSite, step: int) -> None:
+        placement = self._leader_placement(site)
         newest = max(leader_incarnations(list_named_actors(), leader_id), default=0)
         incarnation = max(newest + step, 1)
         name = leader_name(leader_id, incarnation)
-        start_actor(LeaderActor, name, self._config, leader_id, wal_class, incarnation)
+        start_actor(LeaderActor, name, self._config, leader_id, site.wal_class, incarnation, placement=placement)
 
-    async def ensure_gateway(self, node_id: str, index: int) -> None:
-        """Have gateway ``index`` of the node running."""
-        await asyncio.to_thread(self._start_gateway, node_id, index)
+    def _leader_placement(self, site: LeaderSite) -> Placement:
+        if self._nodes is None:
+            return {}
+        wal_class = parse_wal_class(site.wal_class, self._config.wal[site.wal_class])
+        home = self._nodes.named(site.node)
+        mount = site.mount or (home.node.mounts.get(site.wal_class, "") if home else "")
+        if wal_class.label and not mount:
+            raise RetryError(f"No node with the label {wal_class.label} of WAL class '{wal_class.name}' is there.")
+        return leader_placement(
+            {wal_class.label: mount} if wal_class.label else {}, wal_class.resource, home.ray_id if home else None
+        )
 
-    def _start_gateway(self, node_id: str, index: int) -> None:
-        start_actor(GatewayActor, gateway_name(node_id, index), self._config, index)
+    async def ensure_gateways(self, node: RayNode) -> None:
+        """Have the gateways of the node running, until the node ends."""
+        await asyncio.to_thread(self._start_gateways, node)
+
+    def _start_gateways(self, node: RayNode) -> None:
+        name, placement = node.node.name, {}
+        if self._nodes is not None:
+            name = f"{name}.{node.ray_id[:_RAY_ID_SHOWN]}"  # those of an earlier start of the node end with it
+            placement = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node.ray_id, soft=False)}
+        for index in range(node.gateways):
+            start_actor(GatewayActor, gateway_name(name, index), self._config, index, placement=placement)
 
 
-def start_actor(actor_class: type, name: str, *args: object) -> Any:
+def leader_placement(labels: Mapping[str, str], resource: str, home: str | None) -> Placement:
+    """Ray's options for a leader that needs nodes with these labels and this resource (empty: none), and belongs on ``home``, by
+    Ray's id. Ray holds to the first also when it restarts the actor, and waits for such a node; to the second if it can."""
+    placement: Placement = {"resources": {resource: _SOME_RESOURCE}} if resource else {}
+    if home is not None:
+        placement["label_selector"] = {**labels, _RAY_ID_LABEL: home}
+        placement["fallback_strategy"] = [{"label_selector": dict(labels) or _ANY_NODE}]
+    elif labels:
+        placement["label_selector"] = dict(labels)
+    return placement
+
+
+def start_actor(actor_class: type, name: str, *args: object, placement: Placement | None = None) -> Any:
     """A handle to the named actor, which is started unless it exists. It outlives its creator and is restarted for ever.
 
     No CPUs are reserved, as the roles share them; calls run at once (long polls wait inside) and are never repeated by Ray.
@@ -62,6 +106,7 @@ def start_actor(actor_class: type, name: str, *args: object) -> Any:
         max_restarts=-1,
         max_task_retries=0,
         max_concurrency=_MAX_CONCURRENCY,
+        **(placement or {}),
     ).remote(*args)
 
 

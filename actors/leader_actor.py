@@ -13,7 +13,8 @@ from ray.util import list_named_actors
 from actors.controller_client import RayControllerClient
 from actors.loop_thread import LoopThread, keep_what_is_here
 from actors.role import set_up_role
-from actors.settings import leader_incarnations, this_node_id
+from actors.settings import leader_incarnations
+from actors.this_node import this_node
 from raylog.model.config import ClusterConfig
 from raylog.model.ids import LeaderId
 
@@ -24,7 +25,8 @@ class LeaderActor:
     def __init__(self, config: ClusterConfig, leader_id: int, wal_class: str, incarnation: int) -> None:
         self._incarnation = incarnation
         self._thread = LoopThread("leader")
-        self._setup = set_up_role(config, "leader", this_node_id(), leader=leader_id)
+        self._node = this_node()
+        self._setup = set_up_role(config, "leader", self._node.name, leader=leader_id)
         self._leader_id = LeaderId(leader_id)
         self._wal_class = wal_class
         self._thread.run_role(self._live(), self._setup.log)
@@ -52,6 +54,7 @@ class LeaderActor:
             limits=setup.limits,
             run_dir=setup.run_dir,
             registry=setup.registry,
+            tcp_host=self._node.address,
             compactor=RayCompactor(setup.config, self._leader_id),
         )
         await self._leader.start()

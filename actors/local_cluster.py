@@ -15,46 +15,40 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from actors.deployment import (
+    CLOSE_TIMEOUT_S,
+    POLL_S,
+    READY_TIMEOUT_S,
+    Check,
+    Step,
+    check_store,
+    close_roles,
+    controller_status,
+    is_ready,
+    pause,
+)
 from actors.embedded_ray import check_processes, end_processes
 from actors.readiness import clients_are_served
-from actors.settings import (
-    CONTROLLER_NAME,
-    GATEWAY_PREFIX,
-    LEADER_PREFIX,
-    NAMESPACE,
-    keep_others_out,
-    prepare_environment,
-)
+from actors.settings import CONTROLLER_NAME, NAMESPACE, keep_others_out, prepare_environment
+from actors.this_node import NODE_LABEL
 from raylog.model.clock import Clock
 from raylog.model.config import ClusterConfig, HostPort
 from raylog.model.errors import InvalidError, RetryError
 
 _OBJECT_STORE_BYTES = 80 << 20  # Ray's smallest is 75 MiB; nothing of Raylog's travels through it
-_CLOSE_TIMEOUT_S = 20.0
-_READY_TIMEOUT_S = 60.0
-_POLL_S = 0.05
-_SPARES_MAX = 4
-"""So many at most unless asked for: each takes 65 MB."""
-
-Step = Callable[[str], None]
-"""Told what is being done, for a person who waits."""
-Check = Callable[[], None]
-"""Called often while starting; what it raises ends the start."""
+_NODE_NAME = "local"
+"""An address would change with the network, and the broker id with it."""
 
 
 class LocalCluster:
     """Raylog on an embedded Ray. ``start`` returns once clients can connect; ``stop`` closes every role gracefully."""
 
-    def __init__(self, config: ClusterConfig, clock: Clock, address: str | None = None) -> None:
-        """``address`` is that of a running Ray cluster to use instead of an embedded one (``auto``: this node's)."""
+    def __init__(self, config: ClusterConfig, clock: Clock) -> None:
         self._clock = clock
-        self._address = address
-        leaders = config.leaders or max(1, _cpus() // 2)
         self.config = replace(
             config,
-            leaders=leaders,
+            leaders=config.leaders or max(1, _cpus() // 2),
             gateways=config.gateways or max(1, _cpus() // 4),
-            spares=min(leaders, _SPARES_MAX) if config.spares < 0 else config.spares,
             run_dir=config.run_dir or tempfile.mkdtemp(prefix="raylog-"),
         )
         self._controller: Any = None
@@ -75,29 +69,22 @@ class LocalCluster:
         self._start_ray(check)
         while not checked.done():
             check()
-            _pause(_POLL_S)
+            pause(POLL_S)
         checked.result()
         check()
         step("starting the controller, the gateways and the leaders")
         from actors.controller_actor import ControllerActor
         from actors.launcher import start_actor
 
-        self._controller = start_actor(ControllerActor, CONTROLLER_NAME, self.config)
+        self._controller = start_actor(ControllerActor, CONTROLLER_NAME, self.config, True)
         self._wait_until_serving(listen, check)
 
     def _start_ray(self, check: Check) -> None:
         prepare_environment(os.environ, on_s3=urlsplit(self.config.store).scheme == "s3")
-        if self._address is None:
-            keep_others_out(os.environ)
-            os.environ.setdefault(
-                "RAYLOG_NODE", "local"
-            )  # an address would change with the network, and the broker id with it
+        keep_others_out(os.environ)
         import ray
 
         check()
-        if self._address is not None:
-            ray.init(address=self._address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
-            return
         ray.init(
             address="local",  # else Ray looks for one that runs on this machine, whoever's it is, and would be part of that
             num_cpus=_cpus(),
@@ -106,6 +93,7 @@ class LocalCluster:
             log_to_driver=False,
             configure_logging=False,
             namespace=NAMESPACE,
+            labels={NODE_LABEL: os.environ.get("RAYLOG_NODE") or _NODE_NAME},
             _node_ip_address="127.0.0.1",
         )
         # The log monitor only feeds drivers that print workers' output, the other one only scales clusters that can grow;
@@ -117,26 +105,16 @@ class LocalCluster:
 
     def _wait_until_serving(self, listen: HostPort, check: Check) -> None:
         """Ready means: every leader is registered and leads what it must, and a gateway shows so to a client."""
-        deadline = self._clock.monotonic() + _READY_TIMEOUT_S
+        deadline = self._clock.monotonic() + READY_TIMEOUT_S
         while self._clock.monotonic() < deadline:
             check()
             self.check()
-            if _is_ready(self.status()) and clients_are_served(listen):
+            if is_ready(controller_status(self._controller)) and clients_are_served(listen):
                 return
-            _pause(_POLL_S)
+            pause(POLL_S)
         raise RetryError(
-            f"Raylog was not ready within {_READY_TIMEOUT_S:.0f} s; the logs in {self.config.run_dir}/logs say why."
+            f"Raylog was not ready within {READY_TIMEOUT_S:.0f} s; the logs in {self.config.run_dir}/logs say why."
         )
-
-    def status(self) -> dict[str, Any]:
-        """The controller's status, or an empty one while it does not answer."""
-        import ray
-
-        try:
-            outcome = ray.get(self._controller.call.remote("status", (), {}), timeout=5)
-        except ray.exceptions.RayError:
-            return {}
-        return {} if outcome.error else dict(outcome.value)
 
     def check(self) -> None:
         """Raises RetryError, for a person, when the embedded Ray has lost a process that it cannot do without."""
@@ -153,64 +131,13 @@ class LocalCluster:
         try:
             self.check()
             if ray.is_initialized():
-                self._close_roles(step)
+                close_roles(step)
         except RetryError:
             step("ending all processes")
             listen = HostPort.parse(self.config.listen)
-            end_processes(lambda: _is_free(listen), lambda: _pause(_POLL_S), int(_CLOSE_TIMEOUT_S / _POLL_S))
+            end_processes(lambda: _is_free(listen), lambda: pause(POLL_S), int(CLOSE_TIMEOUT_S / POLL_S))
         finally:
             ray.shutdown()
-
-    def _close_roles(self, step: Step) -> None:
-        from ray.util import list_named_actors
-
-        from actors.launcher import close_actors
-
-        roles = (GATEWAY_PREFIX, LEADER_PREFIX)
-        names = list_named_actors()
-        step("closing the gateways")
-        close_actors([name for name in names if name.startswith(GATEWAY_PREFIX)], _CLOSE_TIMEOUT_S)
-        step("closing the leaders: what the WAL holds goes to the bucket")
-        close_actors([name for name in names if name.startswith(LEADER_PREFIX)], _CLOSE_TIMEOUT_S)
-        step("closing the controller")
-        close_actors([CONTROLLER_NAME], _CLOSE_TIMEOUT_S)
-        # The controller starts what it misses until it is closed.
-        close_actors([name for name in list_named_actors() if name.startswith(roles)], _CLOSE_TIMEOUT_S)
-
-
-def _is_ready(status: dict[str, Any]) -> bool:
-    """Every leader is registered and leads what it must, and a gateway is known."""
-    leaders = status.get("leaders", [])
-    return (
-        bool(leaders and status["brokers"])
-        and all(leader["up"] for leader in leaders)
-        and not status["unadopted_partitions"]
-    )
-
-
-def check_store(config: ClusterConfig) -> None:
-    """Prove that the bucket can be reached and refuses overwrites. Raises InvalidError."""
-    import asyncio
-
-    from raylog.model.clock import SystemClock, system_random
-    from raylog.model.limits import Limits
-    from raylog.storage.store_selftest import self_test
-    from raylog.storage.store_url import open_store
-
-    async def check() -> None:
-        store = await open_store(
-            config.store,
-            clock=SystemClock(),
-            rng=system_random(),
-            limits=Limits.from_mapping(config.limits),
-            registry=None,
-        )
-        try:
-            await self_test(store, rng=system_random())
-        finally:
-            await store.close()
-
-    asyncio.run(check())
 
 
 def _cpus() -> int:
@@ -253,7 +180,3 @@ def _begin(work: Callable[[], None], name: str) -> "Future[None]":
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return done
-
-
-def _pause(seconds: float) -> None:
-    threading.Event().wait(seconds)

@@ -5,7 +5,6 @@ dead node only after 13 to 65 s; a role starts sooner in a worker that has impor
 are kept by malloc, because touching fresh pages costs more than copying.
 """
 
-import os
 import secrets
 import sys
 from collections.abc import Iterable, MutableMapping
@@ -82,13 +81,6 @@ def keep_others_out(environ: MutableMapping[str, str]) -> None:
     environ.setdefault("RAY_AUTH_MODE", "token")
     if environ["RAY_AUTH_MODE"] == "token" and not ("RAY_AUTH_TOKEN" in environ or "RAY_AUTH_TOKEN_PATH" in environ):
         environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-
-
-def this_node_id() -> str:
-    """The node's name, the same after a restart: ``RAYLOG_NODE`` where the operator sets it, else the node's address in Ray."""
-    import ray.util
-
-    return os.environ.get("RAYLOG_NODE") or str(ray.util.get_node_ip_address())
 
 
 def _print_exports() -> None:

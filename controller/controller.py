@@ -7,7 +7,7 @@ across restarts. A controller that is fenced answers RetryError to whoever still
 
 import asyncio
 import base64
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,12 +21,13 @@ from controller.balance.balancer import Balancer
 from controller.balance.describe import describe as describe_balance
 from controller.balance.describe import moved
 from controller.balance.views import PartitionName
-from controller.brokers import register_broker, retire_brokers_except
+from controller.brokers import register_broker
 from controller.journal import Journal, open_journal
-from controller.launcher import LeaderKeeper, LeaderLauncher
+from controller.launcher import LeaderKeeper, LeaderLauncher, LeaderSite
 from controller.leader_watch import LeaderWatch
 from controller.metrics import ControllerMetrics
 from controller.moves import move_partitions, released
+from controller.nodes import Node, settle, waits_for_a_node
 from controller.records import (
     Adoption,
     ClusterCreated,
@@ -88,8 +89,12 @@ class Controller:
         leaders_per_class: int,
         broker_configs: dict[str, str],
         registry: CollectorRegistry,
+        nodes: Sequence[Node] = (),
     ) -> None:
-        """Raises InvalidError for a default class that does not exist or a broker setting that is no good."""
+        """``nodes`` are those of now, later ones come by ``see_nodes``; none where nobody tells of nodes.
+
+        Raises InvalidError for a default class that does not exist or a broker setting that is no good.
+        """
         if default_wal not in wal_classes:
             raise InvalidError(f"The default WAL class '{default_wal}' is not one of: {', '.join(wal_classes)}.")
         self._store = store
@@ -102,6 +107,7 @@ class Controller:
             leaders_per_class=max(1, leaders_per_class),
             topic_partitions_max=limits.controller.topic_partitions_max,
             broker_configs=broker_config.validate(broker_configs),
+            nodes=tuple(nodes),
         )
         self._metrics = ControllerMetrics(registry)
         self._log = role_logger("controller")
@@ -109,11 +115,11 @@ class Controller:
         self._table = EMPTY_ROUTING_TABLE
         self._keeper = LeaderKeeper(launcher, self._needed_leaders, clock, limits.controller.launch_retry_s, self._log)
         self._watch = LeaderWatch(
-            launcher, self._needed_leaders, clock, limits.controller.leader_silence_s_max, self._log
+            launcher, self._startable_leaders, clock, limits.controller.leader_silence_s_max, self._log
         )
         self._balancer = Balancer(
             journal=self._serving,
-            rules=self._rules,
+            rules=lambda: self._rules,
             watch=self._watch,
             clock=clock,
             limits=limits.balance,
@@ -146,6 +152,8 @@ class Controller:
         self._own(journal.run_checkpoints())
         if not journal.planned.cluster_id:
             journal.submit([ClusterCreated(cluster_id=self._new_cluster_id())])
+        if self._rules.nodes:
+            journal.submit(settle(journal.planned, self._rules.nodes))
         if journal.planned.topic(GroupsTopic) is None:
             groups = create_topic(journal.planned, self._rules, NewTopic(name=GroupsTopic), self._new_topic_id())
             journal.submit(groups.records)
@@ -260,10 +268,11 @@ class Controller:
         await journal.settled()
         return endpoint
 
-    async def retire_brokers_except(self, live_nodes: Collection[str]) -> None:
-        """Send clients no more to nodes that are gone; for whoever knows the nodes that are alive (Ray does)."""
+    async def see_nodes(self, nodes: Sequence[Node]) -> None:
+        """These nodes are there, and no others; for whoever knows (Ray does). Clients are sent no more to others."""
         journal = self._serving()
-        journal.submit(retire_brokers_except(journal.planned, live_nodes))
+        self._rules = replace(self._rules, nodes=tuple(nodes))
+        journal.submit(settle(journal.planned, nodes))
         await journal.settled()
 
     # -- where partitions are led
@@ -381,7 +390,7 @@ class Controller:
             self._rules,
             version=self._routes_version,
             epoch=journal.epoch,
-            has_heard=self._watch.has_heard,
+            is_there=self._watch.is_there,
         )
 
     def led_partitions(self) -> frozenset[TopicPartition]:
@@ -426,9 +435,19 @@ class Controller:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    def _needed_leaders(self) -> dict[LeaderId, str]:
+    def _needed_leaders(self) -> dict[LeaderId, LeaderSite]:
         state = self._serving().durable
-        return {id_: leader.wal_class for id_, leader in state.leaders.items() if state.is_needed(id_)}
+        return {
+            id_: LeaderSite(wal_class=leader.wal_class, node=leader.node, mount=leader.mount)
+            for id_, leader in state.leaders.items()
+            if state.is_needed(id_)
+        }
+
+    def _startable_leaders(self) -> dict[LeaderId, LeaderSite]:
+        """Those needed that can run: one whose WAL is with a node that is away gets no successor, which would wait as well."""
+        state, nodes = self._serving().durable, self._rules.nodes
+        needed = self._needed_leaders()
+        return {id_: site for id_, site in needed.items() if not waits_for_a_node(state.leaders[id_], nodes)}
 
     def _new_topic_id(self) -> TopicId:
         while True:

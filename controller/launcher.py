@@ -6,6 +6,7 @@ business of ``controller.leader_watch``.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from raylog.model.clock import Clock
@@ -14,12 +15,24 @@ from raylog.model.ids import LeaderId
 from raylog.model.logs import RoleLogger, fields
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderSite:
+    """What a leader needs to run, and where."""
+
+    wal_class: str
+    node: str = ""
+    """The name of the node that it belongs on; another one will do if that is away. Empty: any."""
+    mount: str = ""
+    """What its WAL lies on; nodes without it will not do. Empty: every node has it."""
+
+
 class LeaderLauncher(Protocol):
-    async def ensure_leader(self, leader_id: LeaderId, wal_class: str) -> None:
-        """Have the leader running somewhere, now and from now on. May be repeated. Raises RetryError if that cannot be now."""
+    async def ensure_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
+        """Have the leader running, now and from now on, waiting for a node if need be. May be repeated. Raises RetryError if that
+        cannot be now."""
         ...
 
-    async def replace_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+    async def replace_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         """Start a successor beside a leader that is silent; the bucket fences whichever is the earlier. Raises RetryError."""
         ...
 
@@ -30,12 +43,12 @@ class LeaderKeeper:
     def __init__(
         self,
         launcher: LeaderLauncher,
-        needed: Callable[[], Mapping[LeaderId, str]],
+        needed: Callable[[], Mapping[LeaderId, LeaderSite]],
         clock: Clock,
         retry_s: float,
         log: RoleLogger,
     ) -> None:
-        """``needed`` gives the WAL classes of the leaders that must run, by id."""
+        """``needed`` gives the leaders that must run, by id."""
         self._launcher = launcher
         self._needed = needed
         self._clock = clock
@@ -52,21 +65,21 @@ class LeaderKeeper:
         """Until cancelled. An error of the launcher other than RetryError ends it."""
         while True:
             self._wake.clear()
-            missing = {id_: wal_class for id_, wal_class in self._needed().items() if id_ not in self._ensured}
-            for leader_id, wal_class in missing.items():
-                await self._ensure(leader_id, wal_class)
+            missing = {id_: site for id_, site in self._needed().items() if id_ not in self._ensured}
+            for leader_id, site in missing.items():
+                await self._ensure(leader_id, site)
             if self._ensured.issuperset(missing):
                 await self._wake.wait()
             else:
                 await self._clock.sleep(self._retry_s)
 
-    async def _ensure(self, leader_id: LeaderId, wal_class: str) -> None:
+    async def _ensure(self, leader_id: LeaderId, site: LeaderSite) -> None:
         try:
-            await self._launcher.ensure_leader(leader_id, wal_class)
+            await self._launcher.ensure_leader(leader_id, site)
         except RetryError as error:
             self._log.warning(
                 "a leader cannot be started, trying again",
-                extra=fields(leader=leader_id, wal=wal_class, error=error),
+                extra=fields(leader=leader_id, wal=site.wal_class, error=error),
             )
         else:
             self._ensured.add(leader_id)

@@ -8,7 +8,7 @@ was away itself judges nobody.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from controller.launcher import LeaderLauncher
+from controller.launcher import LeaderLauncher, LeaderSite
 from raylog.model.clock import Clock
 from raylog.model.errors import RetryError
 from raylog.model.ids import LeaderId
@@ -31,12 +31,12 @@ class LeaderWatch:
     def __init__(
         self,
         launcher: LeaderLauncher,
-        needed: Callable[[], Mapping[LeaderId, str]],
+        needed: Callable[[], Mapping[LeaderId, LeaderSite]],
         clock: Clock,
         silence_s_max: float,
         log: RoleLogger,
     ) -> None:
-        """``needed`` gives the WAL classes of the leaders that must run, by id."""
+        """``needed`` gives the leaders that must run and can, by id."""
         self._launcher = launcher
         self._needed = needed
         self._clock = clock
@@ -47,10 +47,6 @@ class LeaderWatch:
     def heard(self, leader_id: LeaderId) -> None:
         """The leader has registered or begun a poll."""
         self._leaders[leader_id] = _Leader(self._clock.monotonic(), self._silence_s_max)
-
-    def has_heard(self, leader_id: LeaderId) -> bool:
-        """Whether the leader has made itself known to this controller, rather than to one before it."""
-        return leader_id in self._leaders
 
     def is_there(self, leader_id: LeaderId) -> bool:
         """Whether it has been heard so shortly ago that it can be given something, needed or not."""
@@ -75,13 +71,13 @@ class LeaderWatch:
             if leader_id in needed and now_s - leader.heard_at_s > leader.patience_s:
                 await self._replace(leader_id, needed[leader_id], leader, now_s)
 
-    async def _replace(self, leader_id: LeaderId, wal_class: str, leader: _Leader, now_s: float) -> None:
+    async def _replace(self, leader_id: LeaderId, site: LeaderSite, leader: _Leader, now_s: float) -> None:
         self._log.warning(
             "a leader is silent, starting a successor",
             extra=fields(leader=leader_id, silent_s=round(now_s - leader.heard_at_s)),
         )
         try:
-            await self._launcher.replace_leader(leader_id, wal_class)
+            await self._launcher.replace_leader(leader_id, site)
         except RetryError as error:
             self._log.warning(
                 "the successor cannot be started, trying again", extra=fields(leader=leader_id, error=error)

@@ -49,6 +49,19 @@ class LeaderAdded:
     wal_class: str
     dedicated: bool = False
     """It leads one partition at a time, of a topic with ``raylog.leader=dedicated``."""
+    node: str = ""
+    """Where it is to run, until it registers somewhere; empty: anywhere."""
+    mount: str = ""
+    """What its WAL lies on, so that it runs only on nodes that have the same; empty: every node has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderPlaced:
+    """A leader that leads nothing is to run on another node from here on."""
+
+    leader_id: LeaderId
+    node: str
+    mount: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +170,7 @@ Record = (
     | BrokerRegistered
     | BrokerRetired
     | LeaderAdded
+    | LeaderPlaced
     | LeaderRegistered
     | TopicCreated
     | PartitionsAdded
@@ -174,6 +188,7 @@ _TYPES: dict[str, type[Record]] = {
     "broker_registered": BrokerRegistered,
     "broker_retired": BrokerRetired,
     "leader_added": LeaderAdded,
+    "leader_placed": LeaderPlaced,
     "leader_registered": LeaderRegistered,
     "topic_created": TopicCreated,
     "partitions_added": PartitionsAdded,

@@ -1,9 +1,10 @@
-"""What the controller was started with, and the form in which its decisions say no."""
+"""What the controller goes by, and the form in which its decisions say no."""
 
 from dataclasses import dataclass, field
 
 from kio.schema.errors import ErrorCode
 
+from controller.nodes import Node
 from controller.state import MetadataState
 from raylog.model.broker_config import BrokerConfig, effective
 
@@ -16,6 +17,8 @@ class ClusterRules:
     topic_partitions_max: int
     broker_configs: dict[str, str] = field(default_factory=dict)
     """From the configuration file; what was set through Kafka goes before it."""
+    nodes: tuple[Node, ...] = ()
+    """Those of now, which change; empty where nobody tells of nodes: leaders run anywhere then."""
 
     def merged_broker_configs(self, state: MetadataState) -> dict[str, str]:
         return {**self.broker_configs, **state.broker_configs}

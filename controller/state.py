@@ -16,6 +16,7 @@ from controller.records import (
     Departure,
     Destination,
     LeaderAdded,
+    LeaderPlaced,
     LeaderRegistered,
     PartitionsAdded,
     PartitionsAdopted,
@@ -75,6 +76,10 @@ class LeaderState:
     dedicated: bool = False
     endpoint: LeaderEndpoint | None = None
     """Of its last open; None before the first."""
+    node: str = ""
+    """Where it runs, or is to run; empty: anywhere."""
+    mount: str = ""
+    """What its WAL lies on; empty: every node has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,8 +191,15 @@ class MetadataState:
                 self.brokers[record.node_id] = replace(self.brokers[record.node_id], retired=True)
             case LeaderAdded():
                 self.leaders[record.leader_id] = LeaderState(
-                    leader_id=record.leader_id, wal_class=record.wal_class, dedicated=record.dedicated
+                    leader_id=record.leader_id,
+                    wal_class=record.wal_class,
+                    dedicated=record.dedicated,
+                    node=record.node,
+                    mount=record.mount,
                 )
+            case LeaderPlaced():
+                placed = replace(self.leaders[record.leader_id], node=record.node, mount=record.mount)
+                self.leaders[record.leader_id] = placed
             case LeaderRegistered():
                 self._register_leader(record)
                 # Those who wait for it to be there hear that it is.
@@ -232,7 +244,7 @@ class MetadataState:
             host=record.host,
             port=record.port,
         )
-        self.leaders[record.leader_id] = replace(self.leaders[record.leader_id], endpoint=endpoint)
+        self.leaders[record.leader_id] = replace(self.leaders[record.leader_id], endpoint=endpoint, node=record.node_id)
 
     def _add_partitions(self, topic: TopicState, leaders: tuple[LeaderId, ...]) -> frozenset[LeaderId]:
         added = tuple(PartitionState(leader_id=leader_id) for leader_id in leaders)
@@ -327,9 +339,17 @@ class MetadataState:
             if broker.retired:
                 yield BrokerRetired(node_id=node_id)
         for leader in self.leaders.values():
-            yield LeaderAdded(leader_id=leader.leader_id, wal_class=leader.wal_class, dedicated=leader.dedicated)
+            yield LeaderAdded(
+                leader_id=leader.leader_id,
+                wal_class=leader.wal_class,
+                dedicated=leader.dedicated,
+                node=leader.node,
+                mount=leader.mount,
+            )
             if leader.endpoint is not None:
                 yield leader_registered(leader.endpoint)
+                if leader.endpoint.node_id != leader.node:
+                    yield LeaderPlaced(leader_id=leader.leader_id, node=leader.node, mount=leader.mount)
         for topic in self.topics.values():
             leaders = tuple(
                 partition.taken_from.leader_id if partition.taken_from else partition.leader_id

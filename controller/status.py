@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from controller.nodes import Node, waits_for_a_node
 from controller.rules import ClusterRules
 from controller.state import LeaderState, MetadataState
 from raylog.model.ids import LeaderId
@@ -13,14 +14,15 @@ def describe(
     *,
     version: int,
     epoch: int,
-    has_heard: Callable[[LeaderId], bool],
+    is_there: Callable[[LeaderId], bool],
 ) -> dict[str, object]:
-    """The cluster by its brokers, leaders and topics. A leader is up when ``has_heard`` says that this controller knows it."""
+    """The cluster by its nodes, brokers, leaders and topics. A leader is up when ``is_there`` says that it was heard just now."""
     partitions = [partition for topic in state.topics.values() for partition in topic.partitions]
     return {
         "cluster_id": state.cluster_id,
         "metadata": {"version": version, "epoch": epoch},
         "wal": {"classes": list(rules.wal_classes), "default": rules.default_wal},
+        "nodes": [_node(node) for node in rules.nodes],
         "brokers": [
             {
                 "node": node_id,
@@ -32,7 +34,13 @@ def describe(
             if not broker.retired
         ],
         "leaders": [
-            _leader(leader, state.partition_count(leader.leader_id), has_heard(leader.leader_id))
+            {
+                **_leader(leader),
+                "partitions": state.partition_count(leader.leader_id),
+                "needed": state.is_needed(leader.leader_id),
+                "up": is_there(leader.leader_id),
+                "waits_for_node": waits_for_a_node(leader, rules.nodes),
+            }
             for leader in state.leaders.values()
         ],
         "topics": sum(not topic.internal for topic in state.topics.values()),
@@ -43,14 +51,22 @@ def describe(
     }
 
 
-def _leader(leader: LeaderState, partition_count: int, is_up: bool) -> dict[str, object]:
-    at = leader.endpoint
+def _node(node: Node) -> dict[str, object]:
+    return {
+        "node": node.name,
+        "address": node.address,
+        "zone": node.zone,
+        "mounts": node.mounts,
+        "draining": node.is_draining,
+    }
+
+
+def _leader(leader: LeaderState) -> dict[str, object]:
     return {
         "leader_id": leader.leader_id,
         "wal": leader.wal_class,
         "dedicated": leader.dedicated,
-        "partitions": partition_count,
-        "up": is_up,
-        "node": at.node_id if at else None,
-        "log_epoch": at.log_epoch if at else None,
+        "node": leader.node or None,
+        "mount": leader.mount or None,
+        "log_epoch": leader.endpoint.log_epoch if leader.endpoint else None,
     }

@@ -1,17 +1,20 @@
 """The cluster as clients see it: which broker a partition is sent to, and what it may be told about it.
 
 Any gateway serves any partition, so the broker that Metadata names as a partition's leader is a choice: the one on the
-leader's own node, whose gateways reach it over a unix socket; and where that node has none, one that every gateway
-chooses alike.
+leader's own node, whose gateways reach it over a unix socket; where that is in another zone than the client, one in the client's,
+as traffic between zones costs money and time; and where there is none of these, one that every gateway chooses alike.
+
+A client's zone is what it says itself (``zone=`` in its client id), else that of the broker that it has reached.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 from kio.schema.errors import ErrorCode
 
-from raylog.model.ids import BROKER_ID_NONE, BrokerId
-from raylog.model.routing import PartitionRoute, RoutingTable, TopicRoute
+from raylog.model.ids import BROKER_ID_NONE, BrokerId, LeaderId
+from raylog.model.routing import BrokerEndpoint, RoutingTable, TopicRoute
 
 REPLICATION_FACTOR: Final = 1
 """What clients are shown for every topic: copies are the bucket's business."""
@@ -20,6 +23,8 @@ _READ, _WRITE, _CREATE, _DELETE, _ALTER, _DESCRIBE = 3, 4, 5, 6, 7, 8
 _CLUSTER_ACTION, _DESCRIBE_CONFIGS, _ALTER_CONFIGS, _IDEMPOTENT_WRITE = 9, 10, 11, 12
 
 OPERATIONS_NOT_ASKED: Final = -(2**31)
+
+_ZONE_IN_CLIENT_ID: Final = re.compile(r"(?:^|[^A-Za-z0-9])zone=([A-Za-z0-9._-]+)")
 
 
 def _bits(*operations: int) -> int:
@@ -48,9 +53,16 @@ class PartitionView:
     offline: tuple[BrokerId, ...]
 
 
-def partition_view(table: RoutingTable, topic: TopicRoute, index: int) -> PartitionView:
+def client_zone(table: RoutingTable, client_id: str, reached: BrokerEndpoint) -> str | None:
+    """The zone of a client that has reached this broker; None where no broker is in it, so that it makes no difference."""
+    said = _ZONE_IN_CLIENT_ID.search(client_id)
+    zone = said[1] if said else reached.rack
+    return zone if any(broker.rack == zone for broker in table.brokers) else None
+
+
+def partition_view(table: RoutingTable, topic: TopicRoute, index: int, zone: str | None = None) -> PartitionView:
     route = topic.partitions[index]
-    broker = broker_of(table, topic, index)
+    broker = broker_of(table, topic, index, zone)
     replicas = () if broker == BROKER_ID_NONE else (broker,)
     is_led = route.is_served and route.leader_id in table.leaders and bool(replicas)
     return PartitionView(
@@ -64,20 +76,21 @@ def partition_view(table: RoutingTable, topic: TopicRoute, index: int) -> Partit
     )
 
 
-def broker_of(table: RoutingTable, topic: TopicRoute, index: int) -> BrokerId:
-    """The broker that clients of a partition are sent to; -1 when there is none at all."""
-    if not table.brokers:
-        return BROKER_ID_NONE
-    near = _broker_beside(table, topic.partitions[index])
-    if near is not None:
-        return near
+def broker_of(table: RoutingTable, topic: TopicRoute, index: int, zone: str | None = None) -> BrokerId:
+    """The broker that a partition's clients in ``zone`` (None: anywhere) are sent to; -1 when there is none at all."""
     # The sum of the id's bytes spreads the first partitions of many topics; it is the same in every process.
-    place = (sum(topic.topic_id.bytes) + index) % len(table.brokers)
-    return sorted(broker.broker_id for broker in table.brokers)[place]
+    broker = broker_for(table, topic.partitions[index].leader_id, zone, sum(topic.topic_id.bytes) + index)
+    return BROKER_ID_NONE if broker is None else broker.broker_id
 
 
-def _broker_beside(table: RoutingTable, route: PartitionRoute) -> BrokerId | None:
-    leader = table.leaders.get(route.leader_id)
-    if leader is None:
-        return None
-    return next((broker.broker_id for broker in table.brokers if broker.node_id == leader.node_id), None)
+def broker_for(table: RoutingTable, leader_id: LeaderId, zone: str | None, place: int) -> BrokerEndpoint | None:
+    """The broker that clients of a leader are sent to. ``place`` spreads them over those that are as good as each other."""
+    leader = table.leaders.get(leader_id)
+    beside = next((b for b in table.brokers if leader is not None and b.node_id == leader.node_id), None)
+    if beside is not None and zone in (None, beside.rack):
+        return beside
+    in_zone = [broker for broker in table.brokers if broker.rack == zone] if zone is not None else []
+    if not in_zone and beside is not None:
+        return beside
+    brokers = sorted(in_zone or table.brokers, key=lambda broker: broker.broker_id)
+    return brokers[place % len(brokers)] if brokers else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.budget import Budget
+from gateway.cluster_view import client_zone
 from gateway.metadata_cache import MetadataCache
 from gateway.producer_ids import ProducerIds
 from gateway.router import Router
@@ -96,6 +97,11 @@ class RequestContext:
     @property
     def client_host(self) -> str:
         return self.client.host
+
+    @property
+    def client_zone(self) -> str | None:
+        """Where the client is, as far as that makes a difference."""
+        return client_zone(self.table, self.client_id, self.services.broker)
 
     @property
     def client_id(self) -> str:

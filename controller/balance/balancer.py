@@ -46,7 +46,7 @@ class Balancer:
         self,
         *,
         journal: Callable[[], Journal],
-        rules: ClusterRules,
+        rules: Callable[[], ClusterRules],
         watch: LeaderWatch,
         clock: Clock,
         limits: BalanceLimits,
@@ -95,7 +95,7 @@ class Balancer:
         self.book.judge_speeds()
         state = journal.planned if planned else journal.durable
         capacity = float(self._limits.leader_bytes_max)
-        seen = sight(state, self._rules, self.book, self._watch.is_there, capacity=capacity)
+        seen = sight(state, self._rules(), self.book, self._watch.is_there, capacity=capacity)
         began_s = self._clock.monotonic()
         look = await asyncio.get_running_loop().run_in_executor(None, _look, seen, self._goals())
         self._metrics.plan_seconds.observe(self._clock.monotonic() - began_s)
@@ -116,7 +116,7 @@ class Balancer:
         return self._settings().auto_leader_rebalance_enable
 
     def _settings(self) -> BrokerConfig:
-        return self._rules.broker_config(self._journal().durable)
+        return self._rules().broker_config(self._journal().durable)
 
     def _goals(self) -> Goals:
         return Goals(
@@ -168,13 +168,13 @@ class Balancer:
 
     def _add_leaders(self, look: Look) -> bool:
         """Leaders for those that want one for themselves, or a first shared one of a WAL class; whether any was added."""
-        journal = self._journal()
+        journal, rules = self._journal(), self._rules()
         is_any = False
         for shortage in look.plan.shortages:
-            if shortage.wal_class not in self._rules.wal_classes:
+            if shortage.wal_class not in rules.wal_classes:
                 continue
             wanted = min(shortage.partitions, look.goals.moves_max) if shortage.dedicated else 1
-            added = new_leaders(journal.planned, shortage.wal_class, wanted, dedicated=shortage.dedicated)
+            added = new_leaders(journal.planned, rules.nodes, shortage.wal_class, wanted, dedicated=shortage.dedicated)
             journal.submit(added)
             is_any = True
         return is_any

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from controller.balance.book import LoadBook, Page
 from controller.balance.views import ClusterView, LeaderView, PartitionName, PartitionView, Standing
+from controller.nodes import waits_for_a_node
 from controller.rules import ClusterRules
 from controller.state import LeaderState, MetadataState, TopicState
 from raylog.model.ids import LeaderId, TopicPartition
@@ -57,10 +58,11 @@ def _leader(
 ) -> LeaderView:
     leader_id, at = leader.leader_id, leader.endpoint
     is_idle = not state.is_needed(leader_id)
-    can_serve = is_there(leader_id) or (is_idle and leader.wal_class in rules.wal_classes)
+    can_start = leader.wal_class in rules.wal_classes and not waits_for_a_node(leader, rules.nodes)
+    can_serve = is_there(leader_id) or (is_idle and can_start)
     return LeaderView(
         leader_id=leader_id,
-        node="" if at is None else at.node_id,
+        node=leader.node if at is None else at.node_id,
         wal_classes=frozenset({leader.wal_class}),
         capacity=capacity * book.speed(leader_id),
         dedicated=leader.dedicated,

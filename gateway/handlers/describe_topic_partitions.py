@@ -45,7 +45,7 @@ def describe_topic_partitions(context: RequestContext, request: Any) -> Payload:
             continue
         start = first_index if name == first_name else 0
         end = min(len(topic.partitions), start + left)
-        topics.append(_topic(types, table, topic, range(start, end)))
+        topics.append(_topic(types, table, topic, context.client_zone, range(start, end)))
         left -= max(0, end - start)
         if end < len(topic.partitions):
             cursor = types.Cursor(topic_name=topic_name(name), partition_index=i32(end))
@@ -66,8 +66,8 @@ def _missing(types: Any, name: str) -> Any:
     )
 
 
-def _topic(types: Any, table: RoutingTable, topic: TopicRoute, indexes: range) -> Any:
-    views = (partition_view(table, topic, index) for index in indexes)
+def _topic(types: Any, table: RoutingTable, topic: TopicRoute, zone: str | None, indexes: range) -> Any:
+    views = (partition_view(table, topic, index, zone) for index in indexes)
     partitions = tuple(
         types.DescribeTopicPartitionsResponsePartition(
             error_code=view.error,

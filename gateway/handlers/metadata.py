@@ -122,9 +122,9 @@ async def _response(context: RequestContext, found: Iterable[_Found], request: A
         for broker in table.brokers
     )
     operations = TOPIC_OPERATIONS if shows_topic_operations else OPERATIONS_NOT_ASKED
-    topics, made = [], 0
+    topics, made, zone = [], 0, context.client_zone
     for topic in found:
-        topics.append(_topic(context, table, topic, operations))
+        topics.append(_topic(context, table, topic, zone, operations))
         made += 0 if topic.route is None else len(topic.route.partitions)
         if made >= _STEP_PARTITIONS:
             made = 0
@@ -145,7 +145,7 @@ async def _response(context: RequestContext, found: Iterable[_Found], request: A
     return response
 
 
-def _topic(context: RequestContext, table: RoutingTable, topic: _Found, operations: int) -> Any:
+def _topic(context: RequestContext, table: RoutingTable, topic: _Found, zone: str | None, operations: int) -> Any:
     version, cache = context.head.api_version, context.services.metadata_cache
     types = response_types(_KEY, version)
     # Before version 12 a name cannot be null.
@@ -157,15 +157,17 @@ def _topic(context: RequestContext, table: RoutingTable, topic: _Found, operatio
             "name": None if name is None else topic_name(name),
             "topic_id": topic.topic_id,
             "is_internal": topic.route is not None and topic.route.internal,
-            "partitions": () if topic.route is None else cache.partitions_of(version, table, topic.route, _partitions),
+            "partitions": ()
+            if topic.route is None
+            else cache.partitions_of(version, table, topic.route, zone, _partitions),
             "topic_authorized_operations": i32(operations if topic.route is not None else OPERATIONS_NOT_ASKED),
         },
     )
 
 
-def _partitions(version: int, table: RoutingTable, topic: TopicRoute) -> tuple[Any, ...]:
+def _partitions(version: int, table: RoutingTable, topic: TopicRoute, zone: str | None) -> tuple[Any, ...]:
     types = response_types(_KEY, version)
-    views = (partition_view(table, topic, index) for index in range(len(topic.partitions)))
+    views = (partition_view(table, topic, index, zone) for index in range(len(topic.partitions)))
     return tuple(
         make(
             types.MetadataResponsePartition,

@@ -10,6 +10,7 @@ import typer
 
 from raylog.cli.balance import balance
 from raylog.cli.consume import consume
+from raylog.cli.deployment import start, stop
 from raylog.cli.groups import groups
 from raylog.cli.move import move
 from raylog.cli.produce import produce
@@ -34,6 +35,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(serve)
+app.command()(start)
+app.command()(stop)
 app.add_typer(topics, name="topics")
 app.command()(produce)
 app.command()(consume)

@@ -6,6 +6,7 @@ import typer
 
 from raylog.cli.client import Cluster
 from raylog.cli.move import moves_under_way, to_json
+from raylog.cli.nodes import show_nodes
 from raylog.cli.offsets import begin_and_end
 from raylog.cli.options import DEFAULT_BOOTSTRAP_SERVER, Bootstrap, Json, Properties, Timeout
 from raylog.cli.output import note, print_json, print_table
@@ -20,11 +21,20 @@ def status(
     properties: Properties = None,
     timeout: Timeout = 10,
     json: Json = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Show the nodes and leaders of the Raylog on this Ray cluster ('auto': this node's) instead."
+        ),
+    ] = None,
 ) -> None:
     """Show the cluster's brokers, topics, records and consumer groups.
 
     Exits with 1 when a partition has no leader.
     """
+    if address is not None:
+        show_nodes(address, json=json)
+        return
     cluster = Cluster.of(bootstrap_server, timeout, properties)
     seen = _look(cluster, cluster.admin(), show_all=show_all)
     if json:

@@ -51,7 +51,7 @@ class ClusterConfig:
     metrics: str = DEFAULT_METRICS
     """Where the node serves ``/metrics``; empty: nowhere."""
     leaders: int = 0
-    """Leaders per WAL class; 0: one per two CPUs, at least one."""
+    """Leaders per node and WAL class; 0: one per two CPUs of the node, at least one."""
     gateways: int = 0
     """Gateways per node; 0: one per four CPUs, at least one."""
     spares: int = -1

@@ -3,12 +3,16 @@
 - ``file:///mount?capacity=8GiB&segment=64MiB&flush_interval_ms=10000&flush_bytes=64MiB&inline_commit_ms=2``
 - ``object:?interval_ms=250&max_bytes=8MiB``; for a bucket on S3 Express ``object:?interval_ms=15``
 
-Parameters are optional; the values shown are the defaults.
+Parameters are optional; the values shown are the defaults. Where not every node has the folder mounted, a class names what Ray
+knows such nodes by:
+
+- ``?label=KEY``: a label of the node, whose value names the volume. Leaders go from one node to another only with the same value.
+- ``?resource=NAME``: a custom resource, of the nodes that share one volume
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -27,6 +31,7 @@ _CAPACITY_BYTES_MIN = 256 << 20
 """Above the largest request, so that every entry fits beside the active segment."""
 _SEGMENT_BYTES_MIN = 1 << 20
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,126}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,10 @@ class WalClass:
     mount: Path | None = None
     """The folder of a ``file`` class; every node that may run its leaders mounts it there."""
     limits: FileWalLimits = field(default_factory=FileWalLimits)
+    label: str = ""
+    """The Ray label of the nodes that may run its leaders; empty: any node may, as far as labels go."""
+    resource: str = ""
+    """The custom Ray resource of such nodes; empty: none is needed."""
 
 
 def parse_wal_class(name: str, url: str) -> WalClass:
@@ -49,15 +58,20 @@ def parse_wal_class(name: str, url: str) -> WalClass:
             f"WAL class name {name!r} must be lower-case letters, digits and '-', beginning with a letter."
         )
     parts = urlsplit(url)
+    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+    label, resource = (_needed_name(name, key, parameters.pop(key, None)) for key in ("label", "resource"))
+    if label and resource:
+        raise InvalidError(f"WAL class {name} names a label and a resource of its nodes: one of them is enough.")
     match parts.scheme:
         case "file":
-            return _file_class(name, url, parts)
+            made = _file_class(name, url, parts, parameters)
         case "object":
-            return _object_class(name, url, parts)
+            made = _object_class(name, url, parts, parameters)
         case _:
             raise InvalidError(
                 f"WAL class {name} has the URL {url!r}, but it must begin with 'file:///' (a mounted folder) or 'object:'."
             )
+    return replace(made, label=label, resource=resource)
 
 
 def open_wal(wal_class: WalClass, leader_id: LeaderId, *, clock: Clock, offload: Offload | None = None) -> Wal:
@@ -88,14 +102,14 @@ def parse_size(text: str) -> int:
     return int(found[1]) * _UNITS[found[2] or ""]
 
 
-def _file_class(name: str, url: str, parts: SplitResult) -> WalClass:
+def _file_class(name: str, url: str, parts: SplitResult, parameters: Mapping[str, str]) -> WalClass:
     if parts.netloc or not parts.path.startswith("/"):
         raise InvalidError(
             f"WAL class {name} has the URL {url!r}, but a file WAL needs an absolute path: file:///mount."
         )
     values = _parameters(
         name,
-        parts.query,
+        parameters,
         {
             "capacity": parse_size,
             "segment": parse_size,
@@ -125,12 +139,12 @@ def _file_class(name: str, url: str, parts: SplitResult) -> WalClass:
     )
 
 
-def _object_class(name: str, url: str, parts: SplitResult) -> WalClass:
+def _object_class(name: str, url: str, parts: SplitResult, parameters: Mapping[str, str]) -> WalClass:
     if parts.netloc or parts.path:
         raise InvalidError(
             f"WAL class {name} has the URL {url!r}, but an object WAL lies in the cluster's own bucket: 'object:'."
         )
-    values = _parameters(name, parts.query, {"interval_ms": _positive, "max_bytes": parse_size})
+    values = _parameters(name, parameters, {"interval_ms": _positive, "max_bytes": parse_size})
     policy = FlushPolicy(
         interval_ms=int(values.get("interval_ms", 250)),
         max_bytes=_flush_bytes(name, values.get("max_bytes", 8 << 20)),
@@ -145,11 +159,22 @@ def _flush_bytes(name: str, value: float) -> int:
     return int(value)
 
 
-def _parameters(name: str, query: str, known: Mapping[str, Callable[[str], float]]) -> dict[str, float]:
+def _needed_name(name: str, key: str, value: str | None) -> str:
+    if value is not None and not _LABEL_KEY.fullmatch(value):
+        raise InvalidError(
+            f"WAL class {name} has {key}={value!r}, which is not the name of a {key} that Ray nodes can have."
+        )
+    return value or ""
+
+
+def _parameters(
+    name: str, parameters: Mapping[str, str], known: Mapping[str, Callable[[str], float]]
+) -> dict[str, float]:
     values: dict[str, float] = {}
-    for key, text in parse_qsl(query, keep_blank_values=True):
+    for key, text in parameters.items():
         if key not in known:
-            raise InvalidError(f"WAL class {name} has the parameter {key!r}; it may have {', '.join(known)}.")
+            names = ", ".join((*known, "label", "resource"))
+            raise InvalidError(f"WAL class {name} has the parameter {key!r}; it may have {names}.")
         try:
             values[key] = known[key](text)
         except ValueError as error:

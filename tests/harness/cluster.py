@@ -19,6 +19,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from controller.controller import Controller
+from controller.launcher import LeaderSite
 from gateway.gateway import Gateway
 from raylog.leader.leader import Leader
 from raylog.model.admin import Move
@@ -247,12 +248,12 @@ class _Supervisor:
         for error in self._errors:
             raise error
 
-    async def ensure_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+    async def ensure_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         if leader_id not in self._keepers:
-            keep = self._keep_leader(leader_id, wal_class)
+            keep = self._keep_leader(leader_id, site.wal_class)
             self._keepers[leader_id] = asyncio.get_running_loop().create_task(keep)
 
-    async def replace_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+    async def replace_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         """A leader of this process is never left hanging: what is silent is on its way up."""
 
     async def order_move(self, destinations: Mapping[tuple[str, int], int]) -> None:

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from controller.controller import Controller
 from controller.garbage_rounds import collect_in_rounds
+from controller.launcher import LeaderSite
 from gateway.gateway import Gateway
 from raylog.leader.leader import Leader
 from raylog.model.errors import FencedError, RetryError
@@ -221,13 +222,13 @@ class SimCluster:
 
     # The controller's launcher
 
-    async def ensure_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+    async def ensure_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         await asyncio.sleep(self._rng.uniform(0, 0.05))
         if leader_id not in self.leaders:
-            self._wal_classes[leader_id] = wal_class
+            self._wal_classes[leader_id] = site.wal_class
             self.loop.later(0.0, self._start_leader, leader_id)
 
-    async def replace_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+    async def replace_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         await asyncio.sleep(self._rng.uniform(0, 0.05))
         if self._rng.random() < 0.1:
             raise RetryError("The launcher is away.")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from raylog.cli.serve import with_default_wals
+from raylog.cli.cluster_options import with_default_wals
 from raylog.model.config import ClusterConfig, HostPort, load_config_file
 from raylog.model.errors import InvalidError
 

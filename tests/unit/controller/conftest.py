@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from controller.controller import Controller
+from controller.launcher import LeaderSite
 from raylog.model.admin import Adopted
 from raylog.model.clock import SystemClock
 from raylog.model.errors import RetryError
@@ -31,22 +32,25 @@ class Launcher:
 
     started: list[tuple[int, str]] = field(default_factory=list)
     replaced: list[tuple[int, str]] = field(default_factory=list)
+    sites: dict[int, LeaderSite] = field(default_factory=dict)
+    """What each was to be started with."""
     refusals: int = 0
     """So many of the next calls say RetryError."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def ensure_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+    async def ensure_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         if self.refusals:
             self.refusals -= 1
             raise RetryError("No room on any node.")
-        self.started.append((leader_id, wal_class))
+        self.started.append((leader_id, site.wal_class))
+        self.sites[leader_id] = site
         self._news.set()
 
-    async def replace_leader(self, leader_id: LeaderId, wal_class: str) -> None:
+    async def replace_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         if self.refusals:
             self.refusals -= 1
             raise RetryError("No room on any node.")
-        self.replaced.append((leader_id, wal_class))
+        self.replaced.append((leader_id, site.wal_class))
 
     async def wait_for(self, count: int) -> list[tuple[int, str]]:
         """What was started, once that is so many leaders."""

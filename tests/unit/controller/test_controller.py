@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from kio.schema.errors import ErrorCode
 
+from controller.nodes import Node
 from raylog.model.admin import (
     Adopted,
     ConfigAlteration,
@@ -193,7 +194,7 @@ async def test_a_node_keeps_its_broker_id_and_a_dead_one_is_retired(cluster):
     assert await controller.register_broker("node-a", "10.0.0.1", 9092, "rack-1") == a
     moved = await controller.register_broker("node-a", "10.0.0.9", 9093, "rack-1")
     assert moved.broker_id == a.broker_id
-    await controller.retire_brokers_except({"node-b"})
+    await controller.see_nodes([Node(name="node-b")])
     assert (await controller.watch_routes(0)).brokers == (b,)
     assert (await controller.register_broker("node-a", "10.0.0.9", 9093, "rack-1")).broker_id == a.broker_id
     assert (await controller.watch_routes(0)).brokers == (moved, b)

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from controller.launcher import LeaderSite
 from controller.leader_watch import LeaderWatch
 from raylog.model.logs import role_logger
 
@@ -48,7 +49,7 @@ def clock():
 
 @pytest.fixture
 async def watch(cluster, clock):
-    needed = {1: "file", 2: "object"}
+    needed = {1: LeaderSite(wal_class="file"), 2: LeaderSite(wal_class="object")}
     made = LeaderWatch(cluster.launcher, lambda: needed, clock, SILENCE_S, role_logger("test"))
     made.needed = needed
     running = asyncio.ensure_future(made.run())

@@ -15,6 +15,7 @@ from controller.records import (
     Departure,
     Destination,
     LeaderAdded,
+    LeaderPlaced,
     LeaderRegistered,
     PartitionsAdded,
     PartitionsAdopted,
@@ -35,7 +36,8 @@ EVERY_RECORD = [
     ClusterCreated(cluster_id="J8mH2zrXQ0mXyT1mCw4bJw"),
     BrokerRegistered(node_id="10.0.0.1", broker_id=1, host="a.example", port=9092, rack="eu-1a"),
     BrokerRetired(node_id="10.0.0.1"),
-    LeaderAdded(leader_id=3, wal_class="object", dedicated=True),
+    LeaderAdded(leader_id=3, wal_class="object", dedicated=True, node="10.0.0.1", mount="vol-1"),
+    LeaderPlaced(leader_id=3, node="10.0.0.2", mount="vol-1"),
     LeaderRegistered(leader_id=3, log_epoch=9, node_id="10.0.0.1", unix_path="/run/l.sock", host="10.0.0.1", port=7003),
     TopicCreated(topic_id=TOPIC, name="orders", configs={"retention.ms": "1"}, leaders=(3, 4), internal=False),
     PartitionsAdded(topic_id=TOPIC, leaders=(3,)),
@@ -57,7 +59,7 @@ def test_every_record_comes_back_as_it_was():
 
 
 def test_the_encoding_is_json_that_says_what_it_is():
-    content = json.loads(encode_records(EVERY_RECORD[7:8]))
+    content = json.loads(encode_records(EVERY_RECORD[8:9]))
     assert content == {
         "version": 1,
         "records": [

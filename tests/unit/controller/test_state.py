@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.moves import move_partitions
+from controller.nodes import Node, settle
 from controller.records import (
     Adoption,
     BrokerRegistered,
@@ -47,6 +48,7 @@ STEPS = st.one_of(
     st.tuples(st.just("register"), NUMBER, NUMBER),
     st.tuples(st.just("broker"), st.sampled_from("xyz"), NUMBER),
     st.tuples(st.just("retire"), st.sampled_from("xyz")),
+    st.tuples(st.just("nodes"), st.sets(st.sampled_from("xyz"), min_size=1)),
     st.tuples(st.just("ids"), NUMBER),
     st.tuples(st.just("brokers"), NUMBER),
 )
@@ -94,6 +96,8 @@ def decide(state, rng, step):
                 return [BrokerRegistered(node_id=node, broker_id=broker_id, host="h", port=port)]
             case ("retire", node) if node in state.brokers:
                 return [BrokerRetired(node_id=node)]
+            case ("nodes", names):
+                return settle(state, [Node(name=name, mounts={"file": "", "object": ""}) for name in sorted(names)])
             case ("ids", count):
                 return [ProducerIdsAllocated(next_id=state.next_producer_id + count)]
             case ("brokers", value):

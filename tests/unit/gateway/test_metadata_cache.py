@@ -25,7 +25,7 @@ class Maker:
     def __init__(self):
         self.made = []
 
-    def __call__(self, version, table, topic):
+    def __call__(self, version, table, topic, zone):
         self.made.append((version, topic.name))
         return tuple((version, number) for number in range(len(topic.partitions)))
 
@@ -37,28 +37,28 @@ def maker():
 
 def test_the_same_topic_is_made_once_for_each_version(maker):
     cache, table, t = MetadataCache(100), EMPTY_ROUTING_TABLE, topic(1, 3)
-    first = cache.partitions_of(12, table, t, maker)
-    assert cache.partitions_of(12, table, t, maker) is first
-    assert cache.partitions_of(9, table, t, maker) != first
+    first = cache.partitions_of(12, table, t, None, maker)
+    assert cache.partitions_of(12, table, t, None, maker) is first
+    assert cache.partitions_of(9, table, t, None, maker) != first
     # A new table in which nothing of it has changed.
     later = replace(table, version=9, leaders=dict(table.leaders))
-    assert cache.partitions_of(12, later, t, maker) is first
+    assert cache.partitions_of(12, later, t, None, maker) is first
     assert maker.made == [(12, "t1"), (9, "t1")]
 
 
 def test_a_changed_topic_and_a_changed_leader_are_made_anew(maker):
     cache, table = MetadataCache(100), replace(EMPTY_ROUTING_TABLE, leaders={LeaderId(1): leader(1)})
-    cache.partitions_of(12, table, topic(1, 3), maker)
-    cache.partitions_of(12, table, topic(1, 4), maker)
+    cache.partitions_of(12, table, topic(1, 3), None, maker)
+    cache.partitions_of(12, table, topic(1, 4), None, maker)
     assert cache.partitions == 4
-    cache.partitions_of(12, replace(table, leaders={LeaderId(1): leader(2)}), topic(1, 4), maker)
+    cache.partitions_of(12, replace(table, leaders={LeaderId(1): leader(2)}), topic(1, 4), None, maker)
     assert len(maker.made) == 3
 
 
 def test_it_holds_no_more_than_its_limit(maker):
     cache, table = MetadataCache(10), EMPTY_ROUTING_TABLE
     for number in range(20):
-        assert len(cache.partitions_of(12, table, topic(number, 4), maker)) == 4
+        assert len(cache.partitions_of(12, table, topic(number, 4), None, maker)) == 4
         assert cache.partitions <= 10
-    assert len(cache.partitions_of(12, table, topic(99, 11), maker)) == 11
+    assert len(cache.partitions_of(12, table, topic(99, 11), None, maker)) == 11
     assert cache.partitions <= 10

@@ -54,6 +54,9 @@ def test_an_object_class_for_express() -> None:
         ("fast", "file:///m?flush_bytes=1KiB", "64KiB"),
         ("fast", "file:///m?flush_interval_ms=0", "flush_interval_ms='0'"),
         ("fast", "file:///m?inline_commit_ms=nan", "inline_commit_ms='nan'"),
+        ("fast", "file:///m?label=", "label=''"),
+        ("fast", "file:///m?resource=two+words", "name of a resource"),
+        ("fast", "file:///m?label=disk&resource=disk", "one of them is enough"),
         ("cheap", "object://bucket", "own bucket"),
         ("cheap", "object:?interval_ms=soon", "interval_ms='soon'"),
     ],
@@ -63,6 +66,13 @@ def test_a_mistake_is_one_sentence_that_names_it(name: str, url: str, says: str)
         parse_wal_class(name, url)
     sentence = str(caught.value)
     assert says in sentence and name in sentence and sentence.endswith(".") and "\n" not in sentence
+
+
+def test_a_class_says_which_nodes_have_its_mount() -> None:
+    assert parse_wal_class("fast", "file:///m?label=raylog.io/disk&segment=1MiB").label == "raylog.io/disk"
+    assert parse_wal_class("fast", "file:///m?resource=nfs").resource == "nfs"
+    everywhere = parse_wal_class("fast", "file:///m")
+    assert (everywhere.label, everywhere.resource) == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,7 @@ class Desk:
     """Where requests are handed in: ``await desk.ask(3, 12, topics=None)`` gives the decoded answer."""
 
     def __init__(self, *topics: TopicRoute) -> None:
+        self.client_id = "tester"
         self.controller = Controller()
         clock, rng, log = SystemClock(), Random(1), role_logger("gateway")
         self.routes = RouteFollower(self.controller, clock, rng, log)  # type: ignore[arg-type]
@@ -246,7 +247,7 @@ class Desk:
         if "timeout" in values:
             values["timeout"] = ms(values["timeout"])
         request = make(request_schema(api_key, version), values)
-        frame = b"".join(encode_request(request, correlation_id=7, client_id="tester"))[4:]
+        frame = b"".join(encode_request(request, correlation_id=7, client_id=self.client_id))[4:]
         answer = served_apis()[api_key].handler(self.context(api_key, version, frame), decode_request(frame)[1])
         if inspect.isawaitable(answer):
             answer = await answer

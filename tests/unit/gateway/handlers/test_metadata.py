@@ -62,11 +62,24 @@ async def test_no_topics(desk, version: int) -> None:
 
 
 async def test_clients_are_sent_to_the_broker_beside_the_leader(desk) -> None:
+    desk.controller.change(brokers=tuple(replace(broker, rack=None) for broker in desk.routes.table.brokers))
     answer = await ask(desk, 12, asked(12, "alpha"))
     assert [p.leader_id for p in answer.topics[0].partitions] == [1, 2, 1]
 
 
+async def test_clients_are_sent_to_their_own_zone(desk) -> None:
+    """That of the broker that they have reached, if they say nothing."""
+    answer = await ask(desk, 12, asked(12, "alpha"))
+    assert [p.leader_id for p in answer.topics[0].partitions] == [1, 1, 1]
+    first, second = desk.routes.table.brokers
+    desk.controller.change(brokers=(first, replace(second, rack="r2")))
+    desk.client_id = "app,zone=r2"
+    answer = await ask(desk, 12, asked(12, "alpha"))
+    assert [p.leader_id for p in answer.topics[0].partitions] == [2, 2, 2]
+
+
 async def test_a_leader_on_a_node_without_broker_is_shown_behind_the_same_broker_everywhere(desk) -> None:
+    desk.controller.change(brokers=tuple(replace(broker, rack=None) for broker in desk.routes.table.brokers))
     table = desk.routes.table
     homeless = {leader_id: replace(leader, node_id="elsewhere") for leader_id, leader in table.leaders.items()}
     desk.controller.change(leaders=homeless)

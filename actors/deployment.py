@@ -1,0 +1,87 @@
+"""What is the same for Raylog on an embedded Ray and on a running one: the bucket's check, the controller's status, the end."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from actors.settings import CONTROLLER_NAME, GATEWAY_PREFIX, LEADER_PREFIX
+from raylog.model.config import ClusterConfig
+
+CLOSE_TIMEOUT_S = 20.0
+READY_TIMEOUT_S = 60.0
+POLL_S = 0.05
+
+Step = Callable[[str], None]
+"""Told what is being done, for a person who waits."""
+Check = Callable[[], None]
+"""Called often while starting; what it raises ends the start."""
+
+
+def controller_status(controller: Any) -> dict[str, Any]:
+    """What the controller says of the cluster; empty while it does not answer."""
+    import ray
+
+    try:
+        outcome = ray.get(controller.call.remote("status", (), {}), timeout=5)
+    except ray.exceptions.RayError:
+        return {}
+    return {} if outcome.error else dict(outcome.value)
+
+
+def is_ready(status: dict[str, Any]) -> bool:
+    """Every node has its broker, every leader that leads something is up, and leads what it must."""
+    if not status or not status["leaders"] or not status["brokers"]:
+        return False
+    brokers = {broker["node"] for broker in status["brokers"]}
+    return (
+        all(node["node"] in brokers for node in status["nodes"] if not node["draining"])
+        and all(leader["up"] for leader in status["leaders"] if leader["needed"])
+        and not status["unadopted_partitions"]
+    )
+
+
+def close_roles(step: Step) -> None:
+    """Close gateways, then leaders (which flush to the bucket), then the controller; of all that this Ray has."""
+    from ray.util import list_named_actors
+
+    from actors.launcher import close_actors
+
+    roles = (GATEWAY_PREFIX, LEADER_PREFIX)
+    names = list_named_actors()
+    step("closing the gateways")
+    close_actors([name for name in names if name.startswith(GATEWAY_PREFIX)], CLOSE_TIMEOUT_S)
+    step("closing the leaders: what the WAL holds goes to the bucket")
+    close_actors([name for name in names if name.startswith(LEADER_PREFIX)], CLOSE_TIMEOUT_S)
+    step("closing the controller")
+    close_actors([CONTROLLER_NAME], CLOSE_TIMEOUT_S)
+    # The controller starts what it misses until it is closed.
+    close_actors([name for name in list_named_actors() if name.startswith(roles)], CLOSE_TIMEOUT_S)
+
+
+def check_store(config: ClusterConfig) -> None:
+    """Prove that the bucket can be reached and refuses overwrites. Raises InvalidError."""
+    import asyncio
+
+    from raylog.model.clock import SystemClock, system_random
+    from raylog.model.limits import Limits
+    from raylog.storage.store_selftest import self_test
+    from raylog.storage.store_url import open_store
+
+    async def check() -> None:
+        store = await open_store(
+            config.store,
+            clock=SystemClock(),
+            rng=system_random(),
+            limits=Limits.from_mapping(config.limits),
+            registry=None,
+        )
+        try:
+            await self_test(store, rng=system_random())
+        finally:
+            await store.close()
+
+    asyncio.run(check())
+
+
+def pause(seconds: float) -> None:
+    threading.Event().wait(seconds)

@@ -1,0 +1,126 @@
+"""Raylog on a Ray cluster that runs already: its roles are detached actors on all of its nodes, and outlive their starter."""
+
+import os
+import socket
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from actors.deployment import READY_TIMEOUT_S, Check, Step, check_store, close_roles, controller_status, is_ready, pause
+from actors.readiness import clients_are_served
+from actors.settings import CONTROLLER_NAME, NAMESPACE, prepare_environment
+from raylog.model.clock import Clock
+from raylog.model.config import ClusterConfig, HostPort
+from raylog.model.errors import AlreadyExistsError, InvalidError, NotFoundError, RetryError
+
+_POLL_S = 0.2
+_CONNECT_S_MAX = 5.0
+
+
+class JoinedCluster:
+    """``connect`` first; ``leave`` in the end, which leaves Raylog as it is."""
+
+    def __init__(self, address: str, clock: Clock) -> None:
+        """``address`` is the GCS's host:port, or ``auto`` for the Ray that runs on this node."""
+        self._address = address
+        self._clock = clock
+
+    def connect(self) -> None:
+        """Raises InvalidError when no Ray is there."""
+        prepare_environment(os.environ)
+        import ray
+
+        try:
+            self._require_listener()
+            ray.init(address=self._address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            raise InvalidError(
+                f"There is no Ray at '{self._address}' that can be joined ({_first_line(error)}): start one with 'ray start', or "
+                "say where it is with --address HOST:PORT."
+            ) from error
+
+    def _require_listener(self) -> None:
+        """Ray itself would try for a minute. Raises OSError when nobody listens there, InvalidError for what is no address."""
+        if self._address != "auto":
+            at = HostPort.parse(self._address)
+            socket.create_connection((at.host, at.port), _CONNECT_S_MAX).close()
+
+    def start(self, config: ClusterConfig, step: Step, check: Check) -> tuple[ClusterConfig, list[str]]:
+        """Start Raylog; returns once every node serves clients: the configuration as the roles have it, and what clients
+        connect to.
+
+        Raises AlreadyExistsError if it runs there already, InvalidError (input to mend) or RetryError (not ready in time).
+        """
+        self.require_absent()
+        resolved = replace(config, run_dir=config.run_dir or tempfile.mkdtemp(prefix="raylog-"))
+        Path(resolved.run_dir).mkdir(parents=True, exist_ok=True)
+        step(f"checking the bucket {resolved.store}")
+        check_store(resolved)
+        check()
+        step("starting the controller, and gateways and leaders on every node")
+        from actors.controller_actor import ControllerActor
+        from actors.launcher import start_actor
+
+        controller = start_actor(ControllerActor, CONTROLLER_NAME, resolved, False)
+        return resolved, self._wait_until_serving(controller, resolved, check)
+
+    def require_absent(self) -> None:
+        """Raises AlreadyExistsError if Raylog runs here already."""
+        if self._controller() is not None:
+            raise AlreadyExistsError(
+                "Raylog runs on this Ray already: 'raylog status --address' shows it, and 'raylog stop --address' ends it."
+            )
+
+    def _wait_until_serving(self, controller: Any, config: ClusterConfig, check: Check) -> list[str]:
+        deadline = self._clock.monotonic() + READY_TIMEOUT_S
+        while self._clock.monotonic() < deadline:
+            check()
+            status = controller_status(controller)
+            if is_ready(status) and all(
+                clients_are_served(HostPort.parse(node["address"])) for node in status["nodes"] if not node["draining"]
+            ):
+                return [str(broker["address"]) for broker in status["brokers"]]
+            pause(_POLL_S)
+        raise RetryError(
+            f"Raylog was not ready within {READY_TIMEOUT_S:.0f} s; the logs in {config.run_dir}/logs of each node say why, and "
+            "'raylog stop' ends it."
+        )
+
+    def status(self) -> dict[str, Any]:
+        """What the controller says. Raises NotFoundError if Raylog does not run here, RetryError while it does not answer."""
+        self.check()
+        status = controller_status(self._controller())
+        if not status:
+            raise RetryError("Raylog's controller does not answer just now: it is being restarted, so try again.")
+        return status
+
+    def check(self) -> None:
+        """Raises NotFoundError when somebody else has ended Raylog here."""
+        if self._controller() is None:
+            raise _not_here()
+
+    def stop(self, step: Step) -> None:
+        """Close and end every role, gracefully; what is not there is passed over."""
+        close_roles(step)
+
+    def leave(self) -> None:
+        import ray
+
+        ray.shutdown()
+
+    def _controller(self) -> Any:
+        import ray
+
+        try:
+            return ray.get_actor(CONTROLLER_NAME, NAMESPACE)
+        except ValueError:
+            return None
+
+
+def _not_here() -> NotFoundError:
+    return NotFoundError("Raylog does not run on this Ray: start it with 'raylog start --address ADDRESS'.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,105 @@
+"""The nodes that roles may run on, and which leaders each is to have. Pure; who knows the nodes (Ray does) tells the controller.
+
+A leader has a node where it is to run, which follows it when it is started elsewhere. Its WAL may lie on something that only some
+nodes have mounted, a *mount*: then it goes only where the same one is.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from controller.brokers import retire_brokers_except
+from controller.records import LeaderAdded, LeaderPlaced, Record
+from controller.state import LeaderState, MetadataState
+from raylog.model.ids import LeaderId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    name: str
+    """The same for ever: a node that comes back has its broker id and its leaders again."""
+    address: str = ""
+    """Where its gateways listen, as other nodes reach them: host:port."""
+    zone: str | None = None
+    mounts: dict[str, str] = field(default_factory=dict)
+    """The WAL classes whose leaders may run here, each with its mount; "" for a class that every node has."""
+    leaders: int = 1
+    """Shared leaders that a WAL class is to have here."""
+    is_draining: bool = False
+    """It is to lose what it has, and gets nothing more."""
+
+    def takes(self, wal_class: str) -> bool:
+        """Whether new leaders of the class may be placed here."""
+        return wal_class in self.mounts and not self.is_draining
+
+    def can_run(self, leader: LeaderState) -> bool:
+        """Whether the leader would find its WAL here."""
+        mount = self.mounts.get(leader.wal_class)
+        return mount is not None and (not mount or leader.mount in ("", mount))
+
+
+def settle(state: MetadataState, nodes: Sequence[Node]) -> tuple[Record, ...]:
+    """What follows when these nodes are there, and no others: brokers of the others are retired, and each WAL class in use has
+    its leaders on every node that takes it."""
+    used = dict.fromkeys(leader.wal_class for leader in state.leaders.values() if not leader.dedicated)
+    records = list(retire_brokers_except(state, {node.name for node in nodes}))
+    first = state.next_leader_id()
+    for wal_class in used:
+        missing = missing_leaders(state, nodes, wal_class, first)
+        records += missing
+        first = LeaderId(first + sum(isinstance(record, LeaderAdded) for record in missing))
+    return tuple(records)
+
+
+def missing_leaders(
+    state: MetadataState, nodes: Sequence[Node], wal_class: str, first: LeaderId
+) -> list[LeaderAdded | LeaderPlaced]:
+    """The shared leaders of a class that its nodes are short of. New ones have the numbers from ``first`` on, but before that
+    those of nodes that are gone, who lead nothing, are placed anew: a cluster whose nodes come and go would gather leaders.
+    """
+    present = {node.name for node in nodes}
+    shared = [leader for leader in state.leaders.values() if leader.wal_class == wal_class and not leader.dedicated]
+    counts = Counter(leader.node for leader in shared)
+    idle = [leader for leader in shared if leader.node not in present and not state.is_needed(leader.leader_id)]
+    missing: list[LeaderAdded | LeaderPlaced] = []
+    for node in _taking(nodes, wal_class):
+        for _ in range(node.leaders - counts[node.name]):
+            mount = node.mounts[wal_class]
+            again = next((leader for leader in idle if node.can_run(leader)), None)
+            if again is None:
+                missing.append(LeaderAdded(leader_id=first, wal_class=wal_class, node=node.name, mount=mount))
+                first = LeaderId(first + 1)
+            else:
+                idle.remove(again)
+                missing.append(LeaderPlaced(leader_id=again.leader_id, node=node.name, mount=mount))
+    return missing
+
+
+def pool(state: MetadataState, nodes: Sequence[Node], wal_class: str) -> list[LeaderId]:
+    """The shared leaders of a class on nodes that take it."""
+    taking = {node.name for node in _taking(nodes, wal_class)}
+    return [
+        leader.leader_id
+        for leader in state.leaders.values()
+        if leader.wal_class == wal_class and not leader.dedicated and leader.node in taking
+    ]
+
+
+def spread(state: MetadataState, nodes: Sequence[Node], wal_class: str) -> Iterator[Node]:
+    """Nodes for further leaders of a class: again and again that which has the fewest leaders. Empty if none takes it."""
+    counts = Counter(leader.node for leader in state.leaders.values())
+    taking = list(_taking(nodes, wal_class))
+    while taking:
+        node = min(taking, key=lambda one: (counts[one.name], one.name))
+        counts[node.name] += 1
+        yield node
+
+
+def waits_for_a_node(leader: LeaderState, nodes: Iterable[Node]) -> bool:
+    """Whether no node there is has its WAL. Where nobody tells of nodes, none is waited for."""
+    known = list(nodes)
+    return bool(known) and not any(node.can_run(leader) for node in known)
+
+
+def _taking(nodes: Iterable[Node], wal_class: str) -> Iterator[Node]:
+    return (node for node in nodes if node.takes(wal_class))

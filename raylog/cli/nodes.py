@@ -1,0 +1,41 @@
+"""What ``raylog status --address`` shows: the nodes of a Ray cluster that Raylog runs on, and where its leaders are."""
+
+from typing import Any
+
+from raylog.cli.deployment import joined
+from raylog.cli.output import print_json, print_table
+
+
+def show_nodes(address: str, *, json: bool) -> None:
+    """Raises NotFoundError when Raylog does not run there."""
+    with joined(address) as cluster:
+        seen = cluster.status()
+    if json:
+        print_json(seen)
+        return
+    brokers = {broker["node"]: broker for broker in seen["brokers"]}
+    print_table(
+        ("node", "broker", "clients connect to", "zone", "leaders", "state"),
+        [_node(node, brokers.get(node["node"]), seen["leaders"]) for node in seen["nodes"]],
+        title=f"cluster {seen['cluster_id']}",
+    )
+    print_table(
+        ("leader", "wal", "node", "partitions", "state"),
+        [(row["leader_id"], row["wal"], row["node"], row["partitions"], _state(row)) for row in seen["leaders"]],
+        empty="There are no leaders yet.",
+    )
+
+
+def _node(node: dict[str, Any], broker: dict[str, Any] | None, leaders: list[dict[str, Any]]) -> tuple[object, ...]:
+    here = sum(leader["node"] == node["node"] and leader["needed"] for leader in leaders)
+    state = "draining" if node["draining"] else "serves" if broker else "starting"
+    shown = (broker["broker_id"], broker["address"]) if broker else (None, None)
+    return (node["node"], *shown, node["zone"], here, state)
+
+
+def _state(leader: dict[str, Any]) -> str:
+    if not leader["needed"]:
+        return "leads nothing"
+    if leader["waits_for_node"]:
+        return f"waits for a node with '{leader['mount'] or leader['wal']}'"
+    return "up" if leader["up"] else "starting"

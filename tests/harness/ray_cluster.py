@@ -1,0 +1,133 @@
+"""A real Ray of several nodes on this machine, for tests that join it, take nodes away and add some. Each node is one raylet."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+
+from actors.settings import prepare_environment
+from tests.harness.serve import free_port
+
+_START_S = 60
+_MARK = "RAYLOG_TEST_RAY"
+
+
+class RayCluster:
+    """``close`` ends every process of it, whatever has become of the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.gcs_port = free_port()
+        self._folder = folder
+        self._mark = f"{os.getpid()}-{self.gcs_port}"
+        self._env = {**os.environ, _MARK: self._mark}
+        prepare_environment(self._env)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.gcs_port}"
+
+    def add_node(self, name: str, *, is_head: bool = False, **labels: str) -> "RayNode":
+        """A node of this name, with one CPU, a port for Kafka of its own, and labels ``raylog.io/…``."""
+        port = free_port()
+        said = {"node": name, "port": str(port), **labels}
+        where = ("--head", f"--port={self.gcs_port}") if is_head else (f"--address={self.address}",)
+        self._run(
+            *("ray", "start", *where, "--node-ip-address=127.0.0.1", "--num-cpus=1", "--disable-usage-stats"),
+            *("--object-store-memory=80000000", f"--labels={_label_text(said)}"),
+            *(("--include-dashboard=false",) if is_head else ()),
+        )
+        return RayNode(name, port, self._newest("raylet/raylet"))
+
+    def raylog(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a ``raylog`` command line in the cluster's environment."""
+        done = subprocess.run(
+            [sys.executable, "-m", "raylog.cli.main", *arguments],
+            env=self._env,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def processes(self, name: str = "") -> list[psutil.Process]:
+        """All that runs for the cluster, whose command line contains ``name``."""
+        return [process for process in self._marked() if name in _command_line(process)]
+
+    def close(self) -> None:
+        """SIGKILL to every process, until none is left."""
+        while left := list(self._marked()):
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(left, timeout=10)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        # Not stopped by a pipe that the processes which it leaves behind keep open.
+        output = self._folder / "ray.log"
+        with output.open("ab") as out:
+            done = subprocess.run(
+                [str(Path(sys.executable).with_name(program)), *arguments],
+                env=self._env,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                timeout=_START_S,
+                check=False,
+            )
+        assert done.returncode == 0, output.read_text()
+
+    def _newest(self, name: str) -> psutil.Process:
+        return max(self.processes(name), key=lambda process: process.create_time())
+
+    def _marked(self) -> Iterator[psutil.Process]:
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(_MARK) == self._mark:
+                    yield process
+
+
+class RayNode:
+    """One of its nodes."""
+
+    def __init__(self, name: str, port: int, raylet: psutil.Process) -> None:
+        self.name = name
+        self.port = port
+        self._raylet = raylet
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def roles(self, title: str = "Actor") -> list[int]:
+        """Process ids of the node's actors of that kind."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return [child.pid for child in self._raylet.children() if title in _command_line(child)]
+        return []
+
+    def kill(self) -> None:
+        """As if the machine lost its power: the raylet and all of its workers at once."""
+        family = [self._raylet, *self._raylet.children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGSTOP)
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, timeout=30)
+
+
+def _label_text(labels: Mapping[str, str]) -> str:
+    return ",".join(f"raylog.io/{key}={value}" for key, value in labels.items())
+
+
+def _command_line(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
