@@ -3,7 +3,7 @@
 Everything that has come to be up to the cut is copied and nothing later, whatever the order of the requests: a slot, a
 handover or a swap is only ever written after what it builds on is durable, so by the store's own times a cut never has an effect
 without its cause. An opener of the copy finds what it would find if all processes had died at the cut (docs/operations.md says
-what a file WAL holds beside it; docs/decisions/0012 what was rejected).
+what a file WAL holds beside it; docs/decisions/0014 what was rejected).
 
 - The listing begins only when the cut has settled: S3 tells times in seconds, and a clock may be wrong by some.
 - Objects are immutable, or have one meaning for ever (checkpoints, handovers), so one that the target has is not copied again.
