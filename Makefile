@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help serve test sim lint format test-package bench bench-kafka bench-failover bench-limits bench-planner bench-requests bench-return chaos interop minio setup clean
+.PHONY: help serve test sim lint format test-package bench bench-kafka bench-failover bench-limits bench-planner bench-requests bench-return chaos interop schemas minio setup clean
 .DEFAULT_GOAL := help
 
 help:            ## Show this list
@@ -12,7 +12,7 @@ help:            ## Show this list
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,deploy]'
 	@touch $@
 
 setup: $(READY)  ## Make the virtual environment with locked versions
@@ -66,6 +66,9 @@ bench-planner: $(READY)  ## The planner's time on 1,000 nodes and 100,000 partit
 
 chaos: $(READY)  ## Real kills under load, judged: make chaos STORE=folder|moto|minio MINUTES=30 SEED=17
 	$(BIN)/python -m tests.chaos --store $(or $(STORE),folder) --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+schemas: $(READY)  ## Fetch anew what tests/deploy holds the manifests to (needs Go)
+	$(BIN)/python -m tests.deploy.fetch_schemas
 
 minio: $(READY)  ## Build MinIO into .cache, a real S3 server for tests (needs Go)
 	$(BIN)/python -m tests.harness.minio

@@ -1,25 +1,24 @@
-"""``raylog store``: look into a bucket without a cluster. Read-only."""
+"""``raylog store``: look into a bucket without a cluster, or copy it. Neither changes the bucket."""
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raylog.cli.options import Json
-from raylog.cli.output import print_json, print_table
-from raylog.model.clock import SystemClock, system_random
+from raylog.cli.output import note, print_json, print_table
+from raylog.model.clock import Clock, Random, SystemClock, system_random
 from raylog.model.errors import InvalidError
 
 if TYPE_CHECKING:
-    from raylog.cli.bucket_check import Report
+    from raylog.cli.bucket_check import Report, Step
+    from raylog.cli.bucket_copy import CheckedCopy
+    from raylog.storage.object_store import ObjectStore
 
-store = typer.Typer(no_args_is_help=True, help="Look into a bucket.")
-
-
-@store.callback()
-def _group() -> None:
-    """Keeps ``check`` a command of its own."""
+store = typer.Typer(no_args_is_help=True, help="Look into a bucket, or copy it.")
 
 
 @store.command()
@@ -43,28 +42,81 @@ def check(
 
 
 async def _check(url: str, *, verify: bool) -> "Report":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     from raylog.cli.bucket_check import check_bucket
+
+    clock, rng = SystemClock(), system_random()
+    async with _opened(url, "--store", clock, rng) as bucket:
+        with _progress() as step:
+            return await check_bucket(bucket, verify=verify, clock=clock, rng=rng, step=step)
+
+
+@store.command()
+def copy(
+    source: Annotated[str, typer.Option("--from", help="The bucket to copy; a cluster may be at work on it.")],
+    target: Annotated[str, typer.Option("--to", help="An empty bucket or folder, or one with an earlier copy.")],
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Copy it as it was then, such as 2026-11-26T04:00:00Z. [default: now]"),
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read the copy whole and check every CRC.")] = False,
+) -> None:
+    """Copy a bucket as it is at one moment, and check the copy.
+
+    'raylog serve' on the copy has every record, offset and topic that the bucket had at that moment. Run again it copies only
+    what is new, until a cluster has been started on the copy. Exits with 1 when something is missing in it.
+    """
+    until_ms = None if until is None else _parse_time(until)
+    outcome = asyncio.run(_copy(source, target, until_ms, verify=verify))
+    note(
+        f"{outcome.objects:,} objects ({outcome.size_bytes:,} bytes) were copied, {outcome.present:,} were there; the copy is of "
+        f"{_time(outcome.cut_ms)}."
+    )
+    _print(outcome.report)
+    if outcome.report.problems:
+        raise typer.Exit(1)
+
+
+async def _copy(source_url: str, target_url: str, until_ms: int | None, *, verify: bool) -> "CheckedCopy":
+    from raylog.cli.bucket_copy import copy_and_check
+    from raylog.storage.store_url import open_store
+
+    clock, rng = SystemClock(), system_random()
+    async with _opened(source_url, "--from", clock, rng) as source:
+        target = await open_store(target_url, clock=clock, rng=rng)
+        try:
+            with _progress() as step:
+                return await copy_and_check(
+                    source, target, until_ms=until_ms, verify=verify, clock=clock, rng=rng, step=step
+                )
+        finally:
+            await target.close()
+
+
+@asynccontextmanager
+async def _opened(url: str, option: str, clock: Clock, rng: Random) -> AsyncIterator["ObjectStore"]:
+    """A bucket that is there. Raises InvalidError."""
     from raylog.storage.store_url import local_folder, open_store
 
     folder = local_folder(url)
     if folder is not None and not folder.is_dir():
-        raise InvalidError(f"There is no folder {folder}: --store names the bucket to look into.")
-    clock, rng = SystemClock(), system_random()
+        raise InvalidError(f"There is no folder {folder}: {option} names a bucket that exists.")
     bucket = await open_store(url, clock=clock, rng=rng)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     try:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("", total=None)
-
-            def step(what: str, done: int, total: int | None) -> None:
-                progress.update(task, description=what, completed=done, total=total)
-
-            return await check_bucket(bucket, verify=verify, clock=clock, rng=rng, step=step)
+        yield bucket
     finally:
         await bucket.close()
+
+
+@contextmanager
+def _progress() -> Iterator["Step"]:
+    """A bar on the terminal, for as long as it takes."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
 
 
 def _print(report: "Report") -> None:
@@ -90,6 +142,19 @@ def _print(report: "Report") -> None:
     )
     verdict = f"{len(report.problems)} problems" if report.problems else "nothing is missing"
     typer.echo(f"{verdict}; {verified}.")
+
+
+def _parse_time(text: str) -> int:
+    """Milliseconds since 1970 of a time in ISO 8601 with its zone. Raises InvalidError."""
+    from datetime import datetime
+
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:
+        raise InvalidError(f"'{text}' is not a time for --until: write it with its zone, such as 2026-11-26T04:00:00Z.")
+    return int(parsed.timestamp() * 1000)
 
 
 def _time(ms: int) -> str:

@@ -82,7 +82,9 @@ def test_once_one_has_come_patience_is_as_at_first() -> None:
 
 
 def test_a_process_knows_its_childrens_titles() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    runs = "print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", runs], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline()  # until then it may still be a copy of this process
         assert titles_of_children(os.getpid())[child.pid] == sys.executable
         child.communicate(b"\n")
 
