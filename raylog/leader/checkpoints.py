@@ -37,10 +37,14 @@ class Checkpoints:
         clock: Clock,
         limits: LeaderLimits,
         logger: RoleLogger,
+        settled_slot: int,
         replayed_slots: int,
         replayed_rows: int,
     ) -> None:
-        """What was replayed since the last checkpoint counts as written, so that frequent restarts make one, too."""
+        """``settled_slot`` is the last one that the partitions have: recovery may have written slots after the open slot.
+
+        What was replayed since the last checkpoint counts as written, so that frequent restarts make one, too.
+        """
         self._leader_id = leader_id
         self._log = log
         self._partitions = partitions
@@ -57,7 +61,7 @@ class Checkpoints:
         self._rows_covered = 0
         """By the checkpoint that is being written."""
         self._bytes = 0
-        self._settled_slot = log.open_slot
+        self._settled_slot = settled_slot
         self.newest_slot = 0
         """Of the newest checkpoint that this writer has written."""
         self.lock = asyncio.Lock()

@@ -307,6 +307,7 @@ class Leader:
             clock=clock,
             limits=limits,
             logger=self._log,
+            settled_slot=recovered.last_slot,
             replayed_slots=recovered.slots,
             replayed_rows=recovered.rows,
         )

@@ -48,6 +48,8 @@ class Recovered:
     """Replayed, and those written since."""
     rows: int
     """Of these slots."""
+    last_slot: int
+    """That the partitions have: the open slot, or the last one written since."""
 
 
 def backoff(rng: Random, seconds_max: float = _BACKOFF_S_MAX) -> Iterator[float]:
@@ -93,6 +95,7 @@ async def recover(
         releases=state.releases,
         slots=slots + tail.slots,
         rows=rows + tail.rows,
+        last_slot=tail.last_slot,
     )
 
 
@@ -145,6 +148,7 @@ class _Tail:
         self._limits = limits
         self._kept_bytes = 0
         self.kept: list[tuple[TopicPartition, tuple[PlacedBatch, ...]]] = []
+        self.last_slot = log.open_slot
         self.slots = 0
         """Written."""
         self.rows = 0
@@ -167,6 +171,7 @@ class _Tail:
             led = self._state.partitions[partition]
             led.core.slot_flushed(self._leader_id, slot, settled.rows, settled.producers)
         self.kept, self._kept_bytes = [], 0
+        self.last_slot = slot
         self.slots += 1
         self.rows += cut.meta.row_count
 
