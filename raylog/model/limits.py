@@ -88,7 +88,7 @@ class LeaderLimits:
     checkpoint_slots: int = 200
     """A checkpoint is written after so many slots."""
     checkpoint_rows: int = 150_000
-    """A checkpoint is written after so many rows of slots, or a fifth of the last one's rows: a successor replays them in 3 s."""
+    """A checkpoint is written after so many rows of slots, or 1/15 of the last one's rows: a successor replays them in 3 s."""
     checkpoint_bytes: int = 4096 * MIB
     """A checkpoint is written after so many bytes of slots."""
     checkpoint_s_max: float = 3600.0

@@ -84,11 +84,11 @@ async def test_a_large_state_is_written_after_more_rows(cluster: Any, kit: Any) 
     await cluster.controller.assign(kit.assignment(0))
     await cluster.start(leader_limits={"checkpoint_rows": 2, "checkpoint_slots": 1_000_000})
     client = await cluster.client()
-    for _ in range(20):
+    for _ in range(60):
         await produce(cluster, client, kit, 0)
     checkpoints = cluster.leaders[-1]._parts.checkpoints
     await checkpoints.write()
-    assert len(needed(cluster)) == 20 and checkpoints._rows_due == 20 // 5
+    assert len(needed(cluster)) == 60 and checkpoints._rows_due == 60 // 15
 
 
 async def test_an_idle_leader_writes_a_checkpoint_by_time_once(cluster: Any, kit: Any) -> None:
