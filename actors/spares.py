@@ -30,6 +30,8 @@ _SPARES_MAX = 4
 """So many at most unless asked for: each takes 65 MB."""
 _LOOK_EVERY_S = 2.0
 _CALM_S = 4.0
+_UNREST_S_MAX = 30.0
+"""Nobody waits longer for calm: workers of tasks may come and go all the time."""
 _PATIENCE_S = 30.0
 _PATIENCE_S_MAX = 3600.0
 _KEPT_S = 24 * 3600
@@ -51,6 +53,8 @@ class SparePool:
         self._wanted = wanted
         self._others: frozenset[int] = frozenset()
         self._changed_at_s = float("-inf")
+        self._complete_at_s: float | None = None
+        """When it was last so, or the first look."""
         self._spares: frozenset[int] = frozenset()
         self._awaited_until_s = float("-inf")
         """A spare that was asked for should be there by then."""
@@ -66,7 +70,9 @@ class SparePool:
         if others != self._others:
             self._changed_at_s = now_s
         self._spares, self._others = spares, others
-        is_calm = now_s - self._changed_at_s >= _CALM_S
+        if self._complete_at_s is None or len(spares) >= self._wanted:
+            self._complete_at_s = now_s
+        is_calm = now_s - self._changed_at_s >= _CALM_S or now_s - self._complete_at_s >= _UNREST_S_MAX
         return len(spares) < self._wanted and is_calm and now_s >= self._awaited_until_s
 
     def asked(self, now_s: float) -> None:

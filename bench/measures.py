@@ -45,6 +45,10 @@ class Figure:
     better: str = "higher"
 
 
+_SPARES_S = 15.0
+"""A server that is ready goes on to start its spare workers, one after the other (docs/decisions/0010)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
     """What the server takes when nobody asks anything of it."""
@@ -52,7 +56,7 @@ class Idle:
     name: str = "idle"
 
     def run(self, server: Server, effort: Effort) -> Iterator[Figure]:
-        time.sleep(effort.warm_up_s)
+        time.sleep(_SPARES_S + effort.warm_up_s)
         used_s, begun = server.cpu_seconds(), time.perf_counter()
         time.sleep(effort.latency_seconds)
         share = (server.cpu_seconds() - used_s) / (time.perf_counter() - begun)

@@ -36,6 +36,12 @@ def test_a_role_that_ends_or_starts_puts_it_off() -> None:
     assert pool.look(110.0, {10: ROLES[10], 12: "python"})
 
 
+def test_where_processes_come_and_go_all_the_time_a_spare_is_asked_for_in_the_end() -> None:
+    pool = SparePool(wanted=1)
+    asked_at_s = next(now_s for now_s in range(100, 200) if pool.look(now_s, ROLES | {now_s: "ray::IDLE"}))
+    assert asked_at_s == 130
+
+
 def test_one_at_a_time_until_there_are_enough() -> None:
     pool = SparePool(wanted=2)
     pool.look(100.0, ROLES)
