@@ -36,24 +36,32 @@ class BatchReader:
 
         Raises RetryError, and CorruptError when the index points at what is not there.
         """
+        parts: list[Buffer] = []
+        left_bytes = max_bytes
         gone = 0
-        while True:
+        while offset < end_offset and (left_bytes > 0 or not parts):
             if offset >= hosted.tail.start_offset:
-                parts, _, _ = hosted.tail.read(offset, end_offset, max_bytes)
-                return b"".join(parts)
+                parts += hosted.tail.read(offset, end_offset, left_bytes, not parts)[0]
+                break
             if offset >= hosted.core.flushed_end_offset:
-                found = self._unflushed.find(hosted.partition, offset, end_offset, max_bytes)
+                found = self._unflushed.find(hosted.partition, offset, end_offset, left_bytes)
                 if isinstance(found, Found):
-                    return found.records
-                await _read_back(found)
+                    parts.append(found.records)
+                    left_bytes -= len(found.records)
+                    offset = found.end_offset
+                else:
+                    await _read_back(found)
                 continue
-            rows = hosted.core.index.plan(offset, end_offset, max_bytes)
+            rows = hosted.core.index.plan(offset, end_offset, left_bytes)
             try:
-                return _between(b"".join([await self._read_row(row) for row in rows]), offset, end_offset)
+                parts.append(_between(b"".join([await self._read_row(row) for row in rows]), offset, end_offset))
+                left_bytes -= sum(row.size_bytes for row in rows)
+                offset = rows[-1].last_offset + 1
             except NotFoundError as error:
                 gone += 1
                 if gone == _ATTEMPTS:
                     raise CorruptError(f"The index names an object that is not there: {error}") from error
+        return b"".join(parts)
 
     async def read_chunks(self, hosted: HostedPartition, chunks: Sequence[Chunk]) -> list[Buffer]:
         """The batches of each chunk, and perhaps some around it."""

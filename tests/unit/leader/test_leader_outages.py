@@ -115,7 +115,7 @@ class TestFileWal:
         assert after.base_offset == len(values[::2])
         cluster.validate()
 
-    async def test_groups_of_a_spilled_log_and_offsets_by_time_are_found_in_the_wal(
+    async def test_offsets_by_time_are_found_in_the_wal(
         self, cluster: Any, kit: Any, spilling: tuple[Any, Any, Any]
     ) -> None:
         _, producer, looker = spilling
