@@ -73,7 +73,7 @@ def test_partitions_move_by_load_in_the_middle_of_trouble() -> None:
         report = run_seed(f"balanced/{seed}")
         assert not report.anomalies, report.text()
         seen.update(line.split()[1] for line in report.trace.lines)
-    assert seen["balance"] >= 8 and seen["wants"] >= 4, seen
+    assert seen["balance"] >= 4 and seen["wants"] >= 4, seen
 
 
 def test_a_seed_gives_the_same_run_in_every_process() -> None:
