@@ -5,6 +5,7 @@ from typing import Protocol
 
 from raylog.leader.load_meter import PartitionWork
 from raylog.leader.tail_cache import PartitionTail
+from raylog.model.clock import Clock
 from raylog.model.ids import TopicId, TopicPartition
 from raylog.model.topic_config import effective
 from raylog.partition.config import PartitionConfig, partition_config
@@ -17,7 +18,7 @@ _EXPIRATION_MS_DEFAULT = PartitionConfig().producer_id_expiration_ms
 class HostedPartition:
     """One led partition: its state machine, and what the shell keeps beside it."""
 
-    __slots__ = ("configs", "core", "epoch_base", "is_serving", "tail", "work")
+    __slots__ = ("configs", "core", "epoch_base", "is_serving", "since_s", "tail", "work")
 
     def __init__(self, core: Partition, tail: PartitionTail, *, epoch_base: int, configs: Mapping[str, str]) -> None:
         self.core = core
@@ -26,6 +27,8 @@ class HostedPartition:
         self.configs = dict(configs)
         """The topic's own settings."""
         self.work = PartitionWork()
+        self.since_s = 0.0
+        """When it began to be led here, by the monotonic clock."""
         self.is_serving = True
         """False once it is being released: nothing is appended or read any more, what was appended is settled."""
 
@@ -53,7 +56,8 @@ class PartitionObserver(Protocol):
 class HostedPartitions:
     """Every partition that the leader log has adopted and not released."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._all: dict[TopicPartition, HostedPartition] = {}
         self._by_name: dict[tuple[str, int], HostedPartition] = {}
         self._observers: list[PartitionObserver] = []
@@ -88,6 +92,7 @@ class HostedPartitions:
 
     def add(self, hosted: HostedPartition) -> None:
         """It serves from now on."""
+        hosted.since_s = self._clock.monotonic()
         self._all[hosted.partition] = hosted
         self._by_name[hosted.topic_name, hosted.partition.partition] = hosted
         for observer in self._observers:

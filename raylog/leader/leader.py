@@ -250,7 +250,7 @@ class Leader:
     def _compose(self, recovered: Recovered) -> "_Parts":
         limits = self._limits.leader
         clock, metrics, log = self._clock, self._metrics, recovered.log
-        partitions = HostedPartitions()
+        partitions = HostedPartitions(self._clock)
         cache = TailCache(limits.tail_cache_bytes)
         buffer = WriteBuffer(
             limits.plan_run_bytes_max,

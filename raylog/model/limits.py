@@ -85,6 +85,8 @@ class LeaderLimits:
     """Slots on their way to the bucket; the next waits, see ``unflushed_bytes_max``."""
     coordinator_bytes_max: int = 32 * MIB
     """What group coordinators may append where produce requests wait; above it theirs wait, too."""
+    sequence_grace_s: float = 30.0
+    """A partition newly led here answers a gap in a producer's sequence with a retriable error for so long (see Produce)."""
     checkpoint_slots: int = 200
     """A checkpoint is written after so many slots."""
     checkpoint_rows: int = 150_000

@@ -24,6 +24,9 @@ from raylog.protocol.wire import NO_THROTTLE, timestamp, to_ms
 
 _KEY = 0
 _FIRST_VERSION_WITH_TOPIC_IDS = 13
+_EARLIER_ONES_FIRST = Rejected(
+    ErrorCode.not_leader_or_follower, "What the producer sent before this batch may be on its way here."
+)
 _NOT_LED = Rejected(ErrorCode.not_leader_or_follower, "The partition is not led here.")
 
 
@@ -75,8 +78,22 @@ def _append(leader: LeaderContext, name: Any, index: int, records: Any) -> tuple
     hosted = leader.partitions.find(name, index)
     outcome = _NOT_LED if hosted is None else _append_to(leader, hosted, records)
     if type(outcome) is Rejected:
+        if outcome.error_code is ErrorCode.out_of_order_sequence_number and hosted is not None:
+            outcome = _gap(leader, hosted, outcome)
         leader.metrics.error(_KEY, outcome.error_code.name)
     return hosted, outcome
+
+
+def _gap(leader: LeaderContext, hosted: HostedPartition, rejected: Rejected) -> Rejected:
+    """What to say of a gap in a producer's sequence while it may be that what is missing went to the leader before this one.
+
+    A gateway keeps its client's connection when a leader ends, so of two requests that the client had under way the first may
+    get lost with the old leader and the second reach the new one. For OUT_OF_ORDER_SEQUENCE_NUMBER librdkafka begins a new
+    epoch, in which it writes once more whatever it does not know the outcome of, on all partitions: a retriable error has it
+    send the first one again, and then this one.
+    """
+    led_s = leader.clock.monotonic() - hosted.since_s
+    return _EARLIER_ONES_FIRST if led_s < leader.limits.sequence_grace_s else rejected
 
 
 def _append_to(leader: LeaderContext, hosted: HostedPartition, records: Any) -> AppendOutcome:

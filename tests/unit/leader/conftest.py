@@ -20,7 +20,7 @@ from raylog.model.buffers import Buffer
 from raylog.model.clock import SystemClock
 from raylog.model.errors import FencedError, RetryError
 from raylog.model.ids import LeaderId, LogEpoch, TopicId, TopicPartition
-from raylog.model.limits import Limits
+from raylog.model.limits import LeaderLimits, Limits
 from raylog.model.load import LoadReport
 from raylog.model.routing import LeaderEndpoint
 from raylog.protocol.batch import Record, decode_records, encode_batch, headers
@@ -319,7 +319,7 @@ class Cluster:
     run_dir: Path
     store: GatedStore
     controller: FakeController
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = field(default_factory=lambda: Limits(leader=LeaderLimits(sequence_grace_s=0.0)))
     leaders: list[Leader] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
     wals: list[Wal] = field(default_factory=list)

@@ -63,6 +63,24 @@ async def test_duplicate_is_answered_with_its_first_offset_and_a_gap_is_refused(
     assert await send(2, epoch=0) == (ErrorCode.invalid_producer_epoch, -1)
 
 
+async def test_a_gap_is_a_reason_to_try_again_while_what_is_missing_may_have_gone_to_the_leader_before(
+    cluster: Any, kit: Any
+) -> None:
+    client = await cluster.lead(kit.assignment())
+
+    async def send(sequence: int) -> ErrorCode:
+        batch = kit.batch(b"v", producer_id=5, epoch=0, sequence=sequence)
+        error: ErrorCode = only(await client.ask(kit.produce_request({0: batch}))).error_code
+        return error
+
+    assert await send(0) is ErrorCode.none
+    await cluster.leaders[-1].close()
+    await cluster.start(leader_limits={"sequence_grace_s": 3600.0})
+    client = await cluster.client()
+    assert await send(2) is ErrorCode.not_leader_or_follower
+    assert [await send(1), await send(2)] == [ErrorCode.none, ErrorCode.none]
+
+
 async def test_log_append_time_is_told_and_kept(cluster: Any, kit: Any) -> None:
     client = await cluster.lead(kit.assignment(**{"message.timestamp.type": "LogAppendTime"}))
     before_ms = SystemClock().wall_ms()
