@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help serve test sim lint format test-package bench bench-kafka bench-failover bench-limits bench-planner bench-requests bench-return chaos interop schemas minio setup clean
+.PHONY: help serve test test-cluster sim lint format test-package bench bench-kafka bench-failover bench-limits bench-planner bench-requests bench-return chaos interop schemas minio setup clean
 .DEFAULT_GOAL := help
 
 help:            ## Show this list
@@ -20,8 +20,11 @@ setup: $(READY)  ## Make the virtual environment with locked versions
 serve: $(READY)  ## Serve Kafka on 127.0.0.1:9092, with ./raylog-data as the bucket
 	$(BIN)/raylog serve $(ARGS)
 
-test: $(READY)   ## Run the tests
+test: $(READY)   ## Run the tests, but for the longer ones on real Ray
 	$(BIN)/python -m pytest $(ARGS)
+
+test-cluster: $(READY)  ## The longer ones on real Ray: several nodes, balance, spares, restores, a corpus through kills
+	$(BIN)/python -m pytest tests/cluster --ignore=tests/cluster/test_serve.py --ignore=tests/cluster/test_kills.py $(ARGS)
 
 sim: $(READY)    ## Simulate whole clusters: make sim SEEDS=2000, or one again with its trace: make sim SEED=17
 	$(BIN)/python -m tests.sim $(if $(SEED),--seed=$(SEED),--seeds=$(or $(SEEDS),200)) $(ARGS)

@@ -31,7 +31,9 @@ rest_s = 5.0
 
 def raylog(server, *arguments):
     command = [sys.executable, "-m", "raylog.cli.main", *arguments, "--bootstrap-server", server.bootstrap]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def leaders_of(server, partitions):
@@ -56,7 +58,7 @@ def test_load_spreads_over_three_leaders_and_then_nothing_moves(start_serve, tmp
         return sorted(now.count(leader) for leader in set(now)) == [2, 2, 2]
 
     until(is_level, "the load is level")
-    until(lambda: not json.loads(raylog(server, "status", "--json"))["moving"], "the moves are done")
+    until(lambda: not json.loads(raylog(server, "balance", "--json"))["moving"], "the moves are done")
     placed = leaders_of(server, range(LEADERS * EACH))
     producer.advance(500)
     until(lambda: json.loads(raylog(server, "balance", "--json"))["moves"] == [], "nothing is left to move")
