@@ -4,7 +4,7 @@ import threading
 import uuid
 from collections import defaultdict
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 PARTITIONS = 4
 
@@ -62,16 +62,18 @@ def read_all(bootstrap, topic, partitions=range(PARTITIONS)):
         {
             "bootstrap.servers": bootstrap,
             "group.id": str(uuid.uuid4()),
-            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
             "enable.partition.eof": True,
         }
     )
-    consumer.subscribe([topic])
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
     found, ended = defaultdict(list), set()
     while not ended.issuperset(partitions):
         message = consumer.poll(30)
         assert message is not None, f"no end of partitions {set(partitions) - ended}"
         if message.error():
+            assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
             ended.add(message.partition())
         else:
             found[message.partition()].append(message.value())
