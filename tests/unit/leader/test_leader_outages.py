@@ -156,7 +156,7 @@ class TestFileWal:
         def full(self: PosixDisk, name: str, size_bytes: int) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        values = [b"%02d" % n + bytes(100_000) for n in range(60)]
+        values = [b"%02d" % n + bytes(100_000) for n in range(35)]  # the WAL has room for 40
         with monkeypatch.context() as disk:
             disk.setattr(PosixDisk, "create", full)
             answers = [client.send(kit.produce_request({0: kit.batch(value)}, timeout_ms=60_000)) for value in values]
