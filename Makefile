@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+DEPLOY := $(VENV)/.deploy-ready
 
 .PHONY: help serve test test-cluster sim lint format test-package bench bench-kafka bench-failover bench-limits bench-planner bench-requests bench-return chaos interop schemas minio setup clean
 .DEFAULT_GOAL := help
@@ -12,7 +13,11 @@ help:            ## Show this list
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,deploy]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(DEPLOY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[deploy]'
 	@touch $@
 
 setup: $(READY)  ## Make the virtual environment with locked versions
@@ -20,7 +25,7 @@ setup: $(READY)  ## Make the virtual environment with locked versions
 serve: $(READY)  ## Serve Kafka on 127.0.0.1:9092, with ./raylog-data as the bucket
 	$(BIN)/raylog serve $(ARGS)
 
-test: $(READY)   ## Run the tests, but for the longer ones on real Ray
+test: $(DEPLOY)  ## Run the tests, but for the longer ones on real Ray
 	$(BIN)/python -m pytest $(ARGS)
 
 test-cluster: $(READY)  ## The longer ones on real Ray: several nodes, balance, spares, restores, a corpus through kills
@@ -70,7 +75,7 @@ bench-planner: $(READY)  ## The planner's time on 1,000 nodes and 100,000 partit
 chaos: $(READY)  ## Real kills under load, judged: make chaos STORE=folder|moto|minio MINUTES=30 SEED=17
 	$(BIN)/python -m tests.chaos --store $(or $(STORE),folder) --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-schemas: $(READY)  ## Fetch anew what tests/deploy holds the manifests to (needs Go)
+schemas: $(DEPLOY)  ## Fetch anew what tests/deploy holds the manifests to (needs Go)
 	$(BIN)/python -m tests.deploy.fetch_schemas
 
 minio: $(READY)  ## Build MinIO into .cache, a real S3 server for tests (needs Go)

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.settings import CONTROLLER_NAME, GATEWAY_PREFIX, LEADER_PREFIX
+from raylog.model.clock import Clock
 from raylog.model.config import ClusterConfig
+from raylog.model.errors import RetryError
 
 CLOSE_TIMEOUT_S = 20.0
 READY_TIMEOUT_S = 60.0
@@ -38,6 +40,23 @@ def is_ready(status: dict[str, Any]) -> bool:
         and all(leader["up"] for leader in status["leaders"] if leader["needed"])
         and not status["unadopted_partitions"]
     )
+
+
+def wait_until_serving(
+    controller: Any, clock: Clock, check: Check, are_served: Callable[[dict[str, Any]], bool], poll_s: float, where: str
+) -> dict[str, Any]:
+    """The status once the cluster is ready and ``are_served``, asked with it, says that clients are.
+
+    Raises RetryError when that takes too long, saying ``where`` a person finds why.
+    """
+    deadline = clock.monotonic() + READY_TIMEOUT_S
+    while clock.monotonic() < deadline:
+        check()
+        status = controller_status(controller)
+        if is_ready(status) and are_served(status):
+            return status
+        pause(poll_s)
+    raise RetryError(f"Raylog was not ready within {READY_TIMEOUT_S:.0f} s; the logs in {where}.")
 
 
 def close_roles(step: Step) -> None:

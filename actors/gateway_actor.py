@@ -12,7 +12,7 @@ from actors.loop_thread import LoopThread, keep_what_is_here
 from actors.metrics_server import serve_metrics
 from actors.open_files import allow_open_files
 from actors.role import metrics_dir, set_up_role
-from actors.spares import keep_spares, spares_wanted
+from actors.spares import keep_spares
 from actors.this_node import advertised_address, listen_address, this_node, zone_of
 from raylog.model.config import ClusterConfig, HostPort
 
@@ -54,7 +54,7 @@ class GatewayActor:
         await self._gateway.start()
         keep_what_is_here()
         spares = asyncio.ensure_future(
-            keep_spares(spares_wanted(setup.config) if self._index == 0 else 0, setup.clock, setup.log)
+            keep_spares(setup.config.spares_on(os.cpu_count() or 1) if self._index == 0 else 0, setup.clock, setup.log)
         )
         try:
             await self._gateway.closed

@@ -7,7 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from actors.deployment import READY_TIMEOUT_S, Check, Step, check_store, close_roles, controller_status, is_ready, pause
+from actors.deployment import (
+    Check,
+    Step,
+    check_store,
+    close_roles,
+    controller_status,
+    start_controller,
+    wait_until_serving,
+)
 from actors.readiness import clients_are_served
 from actors.settings import CONTROLLER_NAME, NAMESPACE, prepare_environment
 from raylog.model.clock import Clock
@@ -73,19 +81,17 @@ class JoinedCluster:
             )
 
     def _wait_until_serving(self, controller: Any, config: ClusterConfig, check: Check) -> list[str]:
-        deadline = self._clock.monotonic() + READY_TIMEOUT_S
-        while self._clock.monotonic() < deadline:
-            check()
-            status = controller_status(controller)
-            if is_ready(status) and all(
+        status = wait_until_serving(
+            controller,
+            self._clock,
+            check,
+            lambda status: all(
                 clients_are_served(HostPort.parse(node["address"])) for node in status["nodes"] if not node["draining"]
-            ):
-                return [str(broker["address"]) for broker in status["brokers"]]
-            pause(_POLL_S)
-        raise RetryError(
-            f"Raylog was not ready within {READY_TIMEOUT_S:.0f} s; the logs in {config.run_dir}/logs of each node say why, and "
-            "'raylog stop' ends it."
+            ),
+            _POLL_S,
+            f"{config.run_dir}/logs of each node say why, and 'raylog stop' ends it",
         )
+        return [str(broker["address"]) for broker in status["brokers"]]
 
     def status(self) -> dict[str, Any]:
         """What the controller says. Raises NotFoundError if Raylog does not run here, RetryError while it does not answer."""

@@ -18,14 +18,12 @@ from urllib.parse import urlsplit
 from actors.deployment import (
     CLOSE_TIMEOUT_S,
     POLL_S,
-    READY_TIMEOUT_S,
     Check,
     Step,
     check_store,
     close_roles,
-    controller_status,
-    is_ready,
     pause,
+    wait_until_serving,
 )
 from actors.embedded_ray import check_processes, end_processes
 from actors.readiness import clients_are_served
@@ -47,8 +45,8 @@ class LocalCluster:
         self._clock = clock
         self.config = replace(
             config,
-            leaders=config.leaders or max(1, _cpus() // 2),
-            gateways=config.gateways or max(1, _cpus() // 4),
+            leaders=config.leaders_on(_cpus()),
+            gateways=config.gateways_on(_cpus()),
             run_dir=config.run_dir or tempfile.mkdtemp(prefix="raylog-"),
         )
         self._controller: Any = None
@@ -105,15 +103,14 @@ class LocalCluster:
 
     def _wait_until_serving(self, listen: HostPort, check: Check) -> None:
         """Ready means: every leader is registered and leads what it must, and a gateway shows so to a client."""
-        deadline = self._clock.monotonic() + READY_TIMEOUT_S
-        while self._clock.monotonic() < deadline:
+
+        def check_both() -> None:
             check()
             self.check()
-            if is_ready(controller_status(self._controller)) and clients_are_served(listen):
-                return
-            pause(POLL_S)
-        raise RetryError(
-            f"Raylog was not ready within {READY_TIMEOUT_S:.0f} s; the logs in {self.config.run_dir}/logs say why."
+
+        where = f"{self.config.run_dir}/logs say why"
+        wait_until_serving(
+            self._controller, self._clock, check_both, lambda _: clients_are_served(listen), POLL_S, where
         )
 
     def check(self) -> None:

@@ -13,9 +13,6 @@ from raylog.model.config import ClusterConfig, HostPort
 from raylog.model.errors import RetryError
 from raylog.storage.wal_class import parse_wal_class
 
-_CPUS_PER_LEADER = 2
-_CPUS_PER_GATEWAY = 4
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RayNode:
@@ -83,10 +80,9 @@ def _read_node(row: Mapping[str, Any], config: ClusterConfig) -> RayNode:
         address=str(reached_at),
         zone=zone_of(labels, config),
         mounts=_mounts(labels, row["Resources"], config),
-        leaders=config.leaders or max(1, cpus // _CPUS_PER_LEADER),
+        leaders=config.leaders_on(cpus),
     )
-    gateways = config.gateways or max(1, cpus // _CPUS_PER_GATEWAY)
-    return RayNode(ray_id=str(row["NodeID"]), gateways=gateways, node=node)
+    return RayNode(ray_id=str(row["NodeID"]), gateways=config.gateways_on(cpus), node=node)
 
 
 def _mounts(labels: Mapping[str, str], resources: Mapping[str, float], config: ClusterConfig) -> dict[str, str]:

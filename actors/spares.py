@@ -19,15 +19,12 @@ import ray
 
 from actors.settings import PRELOAD_VARIABLE, WARM_MODULE
 from raylog.model.clock import Clock
-from raylog.model.config import ClusterConfig
 from raylog.model.errors import RetryError
 from raylog.model.logs import RoleLogger, fields
 
 SPARE_TITLE = "raylog::spare"
 """The title of a spare's process, from the end of its imports until Ray gives it work."""
 
-_SPARES_MAX = 4
-"""So many at most unless asked for: each takes 65 MB."""
 _LOOK_EVERY_S = 2.0
 _CALM_S = 4.0
 _UNREST_S_MAX = 30.0
@@ -37,13 +34,6 @@ _PATIENCE_S_MAX = 3600.0
 _KEPT_S = 24 * 3600
 """Ray ends a worker that has waited so long while others need its processors; it is replaced then."""
 _ASK_TIMEOUT_S = 5.0
-
-
-def spares_wanted(config: ClusterConfig) -> int:
-    """How many this node is to have."""
-    if config.spares >= 0:
-        return config.spares
-    return min(config.leaders or max(1, (os.cpu_count() or 1) // 2), _SPARES_MAX)
 
 
 class SparePool:

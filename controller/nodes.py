@@ -58,7 +58,7 @@ def missing_leaders(
     those of nodes that are gone, who lead nothing, are placed anew: a cluster whose nodes come and go would gather leaders.
     """
     present = {node.name for node in nodes}
-    shared = [leader for leader in state.leaders.values() if leader.wal_class == wal_class and not leader.dedicated]
+    shared = shared_leaders(state, wal_class)
     counts = Counter(leader.node for leader in shared)
     idle = [leader for leader in shared if leader.node not in present and not state.is_needed(leader.leader_id)]
     missing: list[LeaderAdded | LeaderPlaced] = []
@@ -78,11 +78,12 @@ def missing_leaders(
 def pool(state: MetadataState, nodes: Sequence[Node], wal_class: str) -> list[LeaderId]:
     """The shared leaders of a class on nodes that take it."""
     taking = {node.name for node in _taking(nodes, wal_class)}
-    return [
-        leader.leader_id
-        for leader in state.leaders.values()
-        if leader.wal_class == wal_class and not leader.dedicated and leader.node in taking
-    ]
+    return [leader.leader_id for leader in shared_leaders(state, wal_class) if leader.node in taking]
+
+
+def shared_leaders(state: MetadataState, wal_class: str) -> list[LeaderState]:
+    """All of a class, wherever they are to run."""
+    return [leader for leader in state.leaders.values() if leader.wal_class == wal_class and not leader.dedicated]
 
 
 def spread(state: MetadataState, nodes: Sequence[Node], wal_class: str) -> Iterator[Node]:

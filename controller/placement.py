@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from controller.nodes import Node, missing_leaders, pool, spread
+from controller.nodes import Node, missing_leaders, pool, shared_leaders, spread
 from controller.records import LeaderAdded, LeaderPlaced
 from controller.state import MetadataState
 from raylog.model.ids import LeaderId
@@ -52,19 +52,13 @@ def _pool(
     state: MetadataState, nodes: Sequence[Node], wal_class: str, leaders_per_class: int
 ) -> tuple[list[LeaderId], tuple[LeaderAdded | LeaderPlaced, ...]]:
     """The shared leaders to choose from, those that come into being for it among them."""
-    first = state.next_leader_id()
-    missing = missing_leaders(state, nodes, wal_class, first)
+    missing = missing_leaders(state, nodes, wal_class, state.next_leader_id())
     present = pool(state, nodes, wal_class)
     if present or missing:
         return present + [leader.leader_id for leader in missing], tuple(missing)
     # No node takes the class, or nobody tells of nodes: they run, or wait, wherever they were.
-    anywhere = [
-        leader.leader_id for leader in state.leaders.values() if leader.wal_class == wal_class and not leader.dedicated
-    ]
-    added = tuple(
-        LeaderAdded(leader_id=LeaderId(first + i), wal_class=wal_class)
-        for i in range(max(0, leaders_per_class - len(anywhere)))
-    )
+    anywhere = [leader.leader_id for leader in shared_leaders(state, wal_class)]
+    added = new_leaders(state, nodes, wal_class, max(0, leaders_per_class - len(anywhere)), dedicated=False)
     return anywhere + [leader.leader_id for leader in added], added
 
 

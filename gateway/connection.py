@@ -220,8 +220,7 @@ class ClientConnection(FrameProtocol):
         except InvalidError as error:
             self.refuse("request", str(error), head)
             return
-        if head.api_key == PRODUCE:
-            self._recogniser.learn(frame, head, request)
+        self._recogniser.learn(frame, head, request)
         self._dispatch(api, head, frame, request)
 
     def resume_writing(self) -> None:

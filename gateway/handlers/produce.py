@@ -23,15 +23,16 @@ from kio.static.protocol import Payload
 from gateway.context import RequestContext
 from gateway.messages import make, response_types
 from gateway.registry import CloseConnection, handles
+from gateway.router import Router
 from raylog.model.buffers import Buffer
 from raylog.model.errors import RetryError, StaleRouteError, UnansweredError
-from raylog.model.ids import LeaderId, TopicId
+from raylog.model.ids import LeaderId
+from raylog.model.routing import TopicRoute
 from raylog.protocol.batch import RecordsError, validate
-from raylog.protocol.single_produce import SingleProduce
+from raylog.protocol.single_produce import FIRST_VERSION_WITH_TOPIC_IDS, SingleProduce
 from raylog.protocol.wire import NO_THROTTLE, decode_request, decode_response, i32, i64, to_ms
 
 _KEY: Final = 0
-_FIRST_VERSION_WITH_TOPIC_IDS: Final = 13
 _TIMEOUT_S_MIN: Final = 1.0
 
 
@@ -95,8 +96,8 @@ def produce(
 def _pass_on(context: RequestContext, single: SingleProduce) -> asyncio.Future[Buffer] | None:
     """The commonest request by the shortest way; None where there is anything to say about it."""
     router, shape = context.router, single.shape
-    route = router.topic_by_id(shape.topic) if shape.has_topic_id else router.topic(shape.topic)
-    if route is None or route.internal:
+    route = _route(router, shape.topic, by_id=shape.has_topic_id)
+    if isinstance(route, ErrorCode):
         return None
     error, leader_id = router.leader_of(route, shape.partition)
     if error is not ErrorCode.none:
@@ -113,18 +114,12 @@ def _pass_on(context: RequestContext, single: SingleProduce) -> asyncio.Future[B
 def _sort(context: RequestContext, request: Any) -> _Sorted:
     router = context.router
     version = context.head.api_version
-    by_id = version >= _FIRST_VERSION_WITH_TOPIC_IDS
+    by_id = version >= FIRST_VERSION_WITH_TOPIC_IDS
     parts = _Sorted()
     for topic in request.topic_data:
-        route = router.topic_by_id(TopicId(topic.topic_id)) if by_id else router.topic(topic.name)
-        if route is None:
-            code = ErrorCode.unknown_topic_id if by_id else ErrorCode.unknown_topic_or_partition
-            parts.refused += (_Refusal(topic, part.index, code) for part in topic.partition_data)
-            continue
-        if route.internal:
-            # Written by coordinators alone, who must be able to read it.
-            code = ErrorCode.invalid_topic_exception
-            parts.refused += (_Refusal(topic, part.index, code) for part in topic.partition_data)
+        route = _route(router, topic.topic_id if by_id else topic.name, by_id=by_id)
+        if isinstance(route, ErrorCode):
+            parts.refused += (_Refusal(topic, part.index, route) for part in topic.partition_data)
             continue
         max_batch_bytes = router.max_message_bytes(route)
         for part in topic.partition_data:
@@ -139,6 +134,16 @@ def _sort(context: RequestContext, request: Any) -> _Sorted:
                 continue
             parts.by_leader.setdefault(leader_id, []).append((topic, part))
     return parts
+
+
+def _route(router: Router, topic: Any, *, by_id: bool) -> TopicRoute | ErrorCode:
+    """The topic of that name or id, or why nothing may be produced to it."""
+    route = router.topic_by_id(topic) if by_id else router.topic(topic)
+    if route is None:
+        return ErrorCode.unknown_topic_id if by_id else ErrorCode.unknown_topic_or_partition
+    if route.internal:
+        return ErrorCode.invalid_topic_exception  # written by coordinators alone, who must be able to read it
+    return route
 
 
 def _forward_parts(
@@ -217,7 +222,7 @@ def _response(
                 },
             )
         )
-    name = "topic_id" if version >= _FIRST_VERSION_WITH_TOPIC_IDS else "name"
+    name = "topic_id" if version >= FIRST_VERSION_WITH_TOPIC_IDS else "name"
     responses = tuple(
         types.TopicProduceResponse(**{name: key}, partition_responses=tuple(partitions))
         for key, partitions in answered.items()
@@ -226,7 +231,7 @@ def _response(
 
 
 def _topic_key(version: int, topic: Any) -> Any:
-    return topic.topic_id if version >= _FIRST_VERSION_WITH_TOPIC_IDS else topic.name
+    return topic.topic_id if version >= FIRST_VERSION_WITH_TOPIC_IDS else topic.name
 
 
 def _code_of(error: RetryError | StaleRouteError) -> ErrorCode:

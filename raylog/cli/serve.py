@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from actors.deployment import Step
 from raylog.cli.cluster_options import (
     Advertise,
     ConfigFile,
@@ -27,7 +28,6 @@ from raylog.model.config import ClusterConfig
 _LOOK_EVERY_S = 0.5
 """How soon the end of Ray's own processes is seen."""
 
-Step = Callable[[str], None]
 Served = tuple[ClusterConfig, list[str]]
 """What is served with, and where."""
 

@@ -81,8 +81,7 @@ class LeaderConnection(FrameProtocol):
             )
             self.close()
             return
-        if head.api_key == PRODUCE:
-            self._recogniser.learn(frame, head, request)
+        self._recogniser.learn(frame, head, request)
         self._serve(api, Call(self._leader, self, head, request, len(frame)))
 
     def _serve(self, api: LeaderApi, call: Call) -> None:

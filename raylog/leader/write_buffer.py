@@ -38,13 +38,22 @@ class Cut:
     body: list[Buffer]
     """Empty when the draft is spilled: to be read back."""
     meta: SlotMeta
-    body_bytes: int
-    last_lsn: Lsn
-    """Of the last entry in this slot or a slot before it."""
     partitions: dict[TopicPartition, SlotRows]
     """The partitions with batches in this slot."""
-    waiters: list[asyncio.Future[None]]
-    """Who waits for the slot's events."""
+
+    @property
+    def body_bytes(self) -> int:
+        return self.draft.size_bytes
+
+    @property
+    def last_lsn(self) -> Lsn:
+        """Of the last entry in this slot or a slot before it."""
+        return self.draft.last_lsn
+
+    @property
+    def waiters(self) -> list[asyncio.Future[None]]:
+        """Who waits for the slot's events."""
+        return self.draft.waiters
 
 
 class WriteBuffer:
@@ -173,10 +182,7 @@ class WriteBuffer:
             draft=draft,
             body=body,
             meta=SlotMeta(index=index, producers=producers, events=draft.events),
-            body_bytes=draft.size_bytes,
-            last_lsn=draft.last_lsn,
             partitions=partitions,
-            waiters=draft.waiters,
         )
 
     def settled(self, cut: Cut) -> None:

@@ -16,6 +16,11 @@ DEFAULT_LISTEN = "127.0.0.1:9092"
 DEFAULT_METRICS = "127.0.0.1:9404"
 DEFAULT_STORE = "./raylog-data"
 
+_CPUS_PER_LEADER = 2
+_CPUS_PER_GATEWAY = 4
+_SPARES_MAX = 4
+"""So many at most unless asked for: each takes 65 MB."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPort:
@@ -63,6 +68,16 @@ class ClusterConfig:
     """Kafka broker settings by Kafka's names (``num.partitions`` …)."""
     limits: dict[str, Any] = field(default_factory=dict)
     """Overrides of raylog.model.limits.Limits: a table per group."""
+
+    def leaders_on(self, cpus: int) -> int:
+        """Leaders of a WAL class on a node with so many CPUs."""
+        return self.leaders or max(1, cpus // _CPUS_PER_LEADER)
+
+    def gateways_on(self, cpus: int) -> int:
+        return self.gateways or max(1, cpus // _CPUS_PER_GATEWAY)
+
+    def spares_on(self, cpus: int) -> int:
+        return min(self.leaders_on(cpus), _SPARES_MAX) if self.spares < 0 else self.spares
 
     def with_values(self, values: Mapping[str, Any], origin: str) -> "ClusterConfig":
         """This configuration with some values replaced; tables (wal, broker, limits) are merged. Raises InvalidError."""

@@ -21,8 +21,9 @@ from raylog.protocol.values import to_ms
 from raylog.protocol.wire import RequestHead
 
 PRODUCE: Final = 0
+FIRST_VERSION_WITH_TOPIC_IDS: Final = 13
+"""KIP-516."""
 _FIRST_FLEXIBLE_VERSION: Final = 9
-_FIRST_VERSION_WITH_TOPIC_IDS: Final = 13
 _KEY_AND_VERSION: Final = 4
 _AFTER_CORRELATION_ID: Final = 8
 _NO_TAGS: Final = bytes(3)
@@ -104,7 +105,7 @@ class ProduceRecogniser:
         return SingleProduce(shape, head, memoryview(frame)[place])
 
     def learn(self, frame: Buffer, head: RequestHead, request: Any) -> None:
-        """Remember a request that the codec has read, if others like it can be recognised."""
+        """Remember a request of any API that the codec has read, if others like it can be recognised."""
         if type(frame) is not bytes or head.api_key != PRODUCE or not _is_single(request):
             return
         topic = request.topic_data[0]
@@ -116,7 +117,7 @@ class ProduceRecogniser:
         start = length + size_bytes
         if _batch_place(frame, length, is_flexible) != slice(start, start + batch_bytes):
             return  # there are tagged fields behind the batch
-        has_topic_id = head.api_version >= _FIRST_VERSION_WITH_TOPIC_IDS
+        has_topic_id = head.api_version >= FIRST_VERSION_WITH_TOPIC_IDS
         shape = ProduceShape(
             api_version=head.api_version,
             client_id=head.client_id,
@@ -149,11 +150,7 @@ def _batch_place(frame: bytes, position: int, is_flexible: bool) -> slice | None
         size = frame[position]
         start = position + 1
         if size >= 0x80:
-            following = frame[start]
-            start += 1
-            size = size - 0x80 | following << 7
-            if following >= 0x80:
-                size, start = read_uvarint(frame, position)
+            size, start = read_uvarint(frame, position)
         end = start + size - 1
         return slice(start, end) if start < end and frame[end:] == _NO_TAGS else None
     except (IndexError, struct.error, InvalidError):

@@ -19,11 +19,10 @@ from raylog.leader.registry import handles
 from raylog.model.errors import CorruptError
 from raylog.partition.outcomes import AppendOutcome, Rejected
 from raylog.protocol.batch import list_headers
-from raylog.protocol.single_produce import SingleProduce
+from raylog.protocol.single_produce import FIRST_VERSION_WITH_TOPIC_IDS, SingleProduce
 from raylog.protocol.wire import NO_THROTTLE, timestamp, to_ms
 
 _KEY = 0
-_FIRST_VERSION_WITH_TOPIC_IDS = 13
 _EARLIER_ONES_FIRST = Rejected(
     ErrorCode.not_leader_or_follower, "What the producer sent before this batch may be on its way here."
 )
@@ -144,7 +143,7 @@ def _response(types: Any, topics: list[Any]) -> Payload:
 
 def _name_of(call: Call, topic: Any) -> Any:
     """The topic's name, or its id where the version has that."""
-    return topic.topic_id if call.head.api_version >= _FIRST_VERSION_WITH_TOPIC_IDS else topic.name
+    return topic.topic_id if call.head.api_version >= FIRST_VERSION_WITH_TOPIC_IDS else topic.name
 
 
 def _timed_out(call: Call) -> Payload:

@@ -1,6 +1,5 @@
 """Garbage collection on logs that go on being written: what is needed stays whatever happens between its requests."""
 
-import asyncio
 import contextlib
 import logging
 import random
@@ -43,36 +42,17 @@ from raylog.storage.slot_events import (
     TakeOver,
 )
 from raylog.storage.slot_format import decode_footer, encode_slot, meta_from_tail
+from tests.harness.manual_clock import ManualClock
 
 LEADER = LeaderId(1)
 LOG = leader_prefix(LEADER)
 HOUR_S = 3600.0
 
 
-class Clock:
-    """Passes only when told."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_000_000.0
-
-    def wall_ms(self) -> int:
-        return int(self.now_s * 1000)
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def boottime(self) -> float:
-        return self.now_s
-
-    async def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-        await asyncio.sleep(0)
-
-
 class MeddledStore(MemoryStore):
     """Somebody else does something before each of its requests, and between the pages of a listing."""
 
-    def __init__(self, inner: MemoryStore, meddle: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    def __init__(self, inner: MemoryStore, meddle: Callable[[], Awaitable[None]], clock: ManualClock) -> None:
         super().__init__(clock)
         self._objects, self._keys = inner._objects, inner._keys
         self._meddle = meddle
@@ -99,7 +79,7 @@ class MeddledStore(MemoryStore):
 class Writer:
     """A leader's log and its state, without the leader."""
 
-    def __init__(self, store: MemoryStore, clock: Clock, limits: Limits, leader_id: LeaderId = LEADER) -> None:
+    def __init__(self, store: MemoryStore, clock: ManualClock, limits: Limits, leader_id: LeaderId = LEADER) -> None:
         self.store, self.clock, self.limits, self.leader_id = store, clock, limits, leader_id
         self.state = LogState(leader_id)
         self.slot = 0
@@ -175,16 +155,16 @@ class Writer:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def store(clock: Clock) -> MemoryStore:
+def store(clock: ManualClock) -> MemoryStore:
     return MemoryStore(clock)
 
 
-async def collect(store: MemoryStore, clock: Clock, limits: Limits | None = None, led: Any = ()) -> Collected:
+async def collect(store: MemoryStore, clock: ManualClock, limits: Limits | None = None, led: Any = ()) -> Collected:
     return await collect_garbage(
         store, led=led, clock=clock, rng=random.Random(1), limits=limits or Limits(), logger=role_logger("garbage")
     )
@@ -319,7 +299,7 @@ async def test_a_leader_that_does_anything_between_the_requests_never_loses_what
     assert left == needed | {slot_key(LOG, writer.slot)}
 
 
-async def _assert_whole(store: MemoryStore, clock: Clock, limits: Limits, writer: Writer) -> None:
+async def _assert_whole(store: MemoryStore, clock: ManualClock, limits: Limits, writer: Writer) -> None:
     """The log reads as its writer knows it, and every row's object is there."""
     marked = await mark_leader_log(store, LEADER, clock=clock, rng=random.Random(1), limits=limits.log)
     assert marked.mark.references == {object_key(row) for _, row in writer.rows()}
@@ -336,7 +316,7 @@ def _as_slot(content: bytes, number: int) -> bytes:
 
 
 async def test_what_moved_stays_whole_and_its_handover_goes_when_nobody_begins_with_it_any_more(
-    store: MemoryStore, clock: Clock
+    store: MemoryStore, clock: ManualClock
 ) -> None:
     """The source is checkpointed and trimmed at every step; its slots and the handover are needed by the target's log alone."""
     limits = Limits(log=LogLimits(trim_grace_s=1), garbage=GarbageLimits(grace_s=1))
@@ -379,7 +359,7 @@ async def test_what_moved_stays_whole_and_its_handover_goes_when_nobody_begins_w
 
 
 async def test_replay_that_needs_a_handover_which_is_gone_begins_again_only_if_there_is_a_checkpoint_for_it(
-    store: MemoryStore, clock: Clock
+    store: MemoryStore, clock: ManualClock
 ) -> None:
     limits = Limits()
     writer = await Writer(store, clock, limits).open()

@@ -1,6 +1,5 @@
 """Copies of a bucket: what belongs to a cut, what a copy may be added to, and objects that vanish meanwhile."""
 
-import asyncio
 import random
 from collections.abc import Callable
 from typing import Any
@@ -14,33 +13,15 @@ from raylog.storage.bucket_copy import SETTLE_S, Copied, copy_bucket
 from raylog.storage.fenced_log import MAX_IN_FLIGHT, FencedLog
 from raylog.storage.keys import METADATA_PREFIX, slot_key
 from raylog.storage.memory_store import MemoryStore
+from tests.harness.manual_clock import ManualClock
 
 LEADER = "leaders/000001/"
-
-
-class Clock:
-    """Passes only when told, or when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_000_000.0
-
-    def wall_ms(self) -> int:
-        return int(self.now_s * 1000)
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    boottime = monotonic
-
-    async def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-        await asyncio.sleep(0)
 
 
 class Bucket(MemoryStore):
     """``before_get`` is called before each read of an object."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock)
         self.before_get: Callable[[str], None] = lambda key: None
         self.written: list[str] = []
@@ -55,11 +36,11 @@ class Bucket(MemoryStore):
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
-async def open_log(store: MemoryStore, prefix: str, clock: Clock, seed: int = 1) -> FencedLog:
+async def open_log(store: MemoryStore, prefix: str, clock: ManualClock, seed: int = 1) -> FencedLog:
     log = FencedLog(
         store,
         prefix,
@@ -73,7 +54,7 @@ async def open_log(store: MemoryStore, prefix: str, clock: Clock, seed: int = 1)
     return log
 
 
-async def written(store: MemoryStore, prefix: str, clock: Clock, count: int) -> FencedLog:
+async def written(store: MemoryStore, prefix: str, clock: ManualClock, count: int) -> FencedLog:
     """A log of an open slot and so many others, a second apart."""
     log = await open_log(store, prefix, clock)
     for _ in range(count):
@@ -90,7 +71,7 @@ async def keys(store: MemoryStore) -> list[str]:
     return [found.key async for found in store.list("")]
 
 
-async def test_a_copy_ends_at_its_cut_and_goes_on_from_there(clock: Clock) -> None:
+async def test_a_copy_ends_at_its_cut_and_goes_on_from_there(clock: ManualClock) -> None:
     source, target = Bucket(clock), Bucket(clock)
     await written(source, LEADER, clock, 9)
     cut_ms = clock.wall_ms() - 4000
@@ -101,7 +82,7 @@ async def test_a_copy_ends_at_its_cut_and_goes_on_from_there(clock: Clock) -> No
     assert await keys(target) == await keys(source)
 
 
-async def test_only_raylogs_own_objects_are_copied_and_the_controllers_log_last(clock: Clock) -> None:
+async def test_only_raylogs_own_objects_are_copied_and_the_controllers_log_last(clock: ManualClock) -> None:
     source, target = Bucket(clock), Bucket(clock)
     await written(source, METADATA_PREFIX, clock, 3)
     await written(source, LEADER, clock, 3)
@@ -112,7 +93,7 @@ async def test_only_raylogs_own_objects_are_copied_and_the_controllers_log_last(
     assert [key.startswith(METADATA_PREFIX) for key in target.written] == [False] * 4 + [True] * 4
 
 
-async def test_a_copy_that_a_cluster_has_opened_is_left_alone(clock: Clock) -> None:
+async def test_a_copy_that_a_cluster_has_opened_is_left_alone(clock: ManualClock) -> None:
     """Whether it has gone on further than the source, less far, or not at all beyond its opening."""
     for more_in_source, more_in_copy in ((0, 0), (0, 3), (3, 0), (1, 1)):
         source, target = Bucket(clock), Bucket(clock)
@@ -129,7 +110,7 @@ async def test_a_copy_that_a_cluster_has_opened_is_left_alone(clock: Clock) -> N
         assert await keys(target) == before
 
 
-async def test_another_buckets_copy_is_left_alone(clock: Clock) -> None:
+async def test_another_buckets_copy_is_left_alone(clock: ManualClock) -> None:
     source, target = Bucket(clock), Bucket(clock)
     await written(source, LEADER, clock, 1)
     await written(target, "leaders/000002/", clock, 1)
@@ -137,7 +118,7 @@ async def test_another_buckets_copy_is_left_alone(clock: Clock) -> None:
         await copy(source, target, clock.wall_ms())
 
 
-async def test_a_copy_is_not_taken_back_to_an_earlier_cut(clock: Clock) -> None:
+async def test_a_copy_is_not_taken_back_to_an_earlier_cut(clock: ManualClock) -> None:
     source, target = Bucket(clock), Bucket(clock)
     await written(source, LEADER, clock, 5)
     await copy(source, target, clock.wall_ms())
@@ -145,7 +126,9 @@ async def test_a_copy_is_not_taken_back_to_an_earlier_cut(clock: Clock) -> None:
         await copy(source, target, clock.wall_ms() - 2000)
 
 
-async def test_a_log_that_has_lost_slots_since_is_refused_and_one_whose_writer_was_at_work_is_not(clock: Clock) -> None:
+async def test_a_log_that_has_lost_slots_since_is_refused_and_one_whose_writer_was_at_work_is_not(
+    clock: ManualClock,
+) -> None:
     source = Bucket(clock)
     await written(source, LEADER, clock, 3 * MAX_IN_FLIGHT)
     await source.delete([slot_key(LEADER, 2 * MAX_IN_FLIGHT + 5)])
@@ -155,7 +138,7 @@ async def test_a_log_that_has_lost_slots_since_is_refused_and_one_whose_writer_w
         await copy(source, Bucket(clock), clock.wall_ms())
 
 
-async def test_without_what_vanished_meanwhile_the_controllers_log_is_held_back(clock: Clock) -> None:
+async def test_without_what_vanished_meanwhile_the_controllers_log_is_held_back(clock: ManualClock) -> None:
     source, target = Bucket(clock), Bucket(clock)
     await written(source, METADATA_PREFIX, clock, 1)
     await written(source, LEADER, clock, 3)
@@ -166,7 +149,7 @@ async def test_without_what_vanished_meanwhile_the_controllers_log_is_held_back(
     assert not [key for key in await keys(target) if key.startswith(METADATA_PREFIX)]
 
 
-async def checked(source: MemoryStore, target: MemoryStore, clock: Clock, until_ms: int | None = None) -> Any:
+async def checked(source: MemoryStore, target: MemoryStore, clock: ManualClock, until_ms: int | None = None) -> Any:
     return await copy_and_check(
         source,
         target,
@@ -178,7 +161,7 @@ async def checked(source: MemoryStore, target: MemoryStore, clock: Clock, until_
     )
 
 
-async def test_a_later_cut_is_taken_when_something_vanishes(clock: Clock) -> None:
+async def test_a_later_cut_is_taken_when_something_vanishes(clock: ManualClock) -> None:
     """As garbage collection takes it: here a segment that nothing names."""
     source, target = Bucket(clock), Bucket(clock)
     await written(source, METADATA_PREFIX, clock, 2)
@@ -192,7 +175,7 @@ async def test_a_later_cut_is_taken_when_something_vanishes(clock: Clock) -> Non
     assert await keys(target) == [slot_key(METADATA_PREFIX, n) for n in (1, 2, 3)]
 
 
-async def test_the_listing_waits_until_the_cut_has_settled(clock: Clock) -> None:
+async def test_the_listing_waits_until_the_cut_has_settled(clock: ManualClock) -> None:
     source = Bucket(clock)
     await written(source, METADATA_PREFIX, clock, 1)
     began_s = clock.now_s
@@ -202,7 +185,7 @@ async def test_the_listing_waits_until_the_cut_has_settled(clock: Clock) -> None
     assert clock.now_s == began_s + SETTLE_S
 
 
-async def test_a_bucket_that_never_holds_still_is_given_up(clock: Clock) -> None:
+async def test_a_bucket_that_never_holds_still_is_given_up(clock: ManualClock) -> None:
     source = Bucket(clock)
     numbers = iter(range(10**6))
 

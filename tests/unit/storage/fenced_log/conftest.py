@@ -15,28 +15,9 @@ from raylog.storage.fenced_log import FencedLog
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.object_store import ObjectMeta, Priority
 from raylog.storage.slot_format import Slot, SlotKind
+from tests.harness.manual_clock import ManualClock
 
 PREFIX = "leaders/000001/"
-
-
-class ManualClock:
-    """Time that passes only when told, or when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_000_000.0
-
-    def wall_ms(self) -> int:
-        return int(self.now_s * 1000)
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def boottime(self) -> float:
-        return self.now_s
-
-    async def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-        await asyncio.sleep(0)
 
 
 @dataclass(eq=False)
