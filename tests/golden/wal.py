@@ -54,7 +54,7 @@ def _write_segment() -> bytes:
 def _read_segment(data: bytes) -> Any:
     header = decode_segment_header(data)
     assert header is not None
-    return header, list(decode_entries(data, header, header.first_lsn))
+    return header, list(decode_entries(data, header, header.first_lsn, HEADER.size_bytes))
 
 
 def _newer_segment(data: bytes) -> bytes:

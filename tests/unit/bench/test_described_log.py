@@ -8,7 +8,7 @@ from raylog.leader.log_mark import mark_leader_log
 from raylog.leader.recovery import recover
 from raylog.model.clock import SystemClock, system_random
 from raylog.model.ids import LeaderId, TopicId, TopicPartition
-from raylog.model.limits import LogLimits
+from raylog.model.limits import Limits, LogLimits
 from raylog.model.logs import role_logger
 from raylog.storage.data_object import SlotMeta, encode_meta
 from raylog.storage.fenced_log import FencedLog
@@ -47,7 +47,7 @@ async def test_what_is_described_is_recovered(tmp_path: Path) -> None:
         wal=ObjectWal(flush_policy=FlushPolicy(interval_ms=1, max_bytes=1, immediate=True)),
         clock=clock,
         rng=rng,
-        limits=LogLimits(),
+        limits=Limits(),
         logger=role_logger("test"),
     )
     assert (recovered.slots, recovered.rows) == (3, 24)
