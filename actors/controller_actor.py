@@ -45,9 +45,10 @@ _PORT = frozenset(
 class ControllerActor:
     """Runs one ``controller.controller.Controller`` from the actor's start to its fence or close."""
 
-    def __init__(self, config: ClusterConfig, is_alone: bool) -> None:
+    def __init__(self, config: ClusterConfig, deployment_id: str, is_alone: bool) -> None:
         """``is_alone``: this Ray has one node and never another."""
         self._setup = set_up_role(config, "controller", this_node().name)
+        self._deployment_id = deployment_id
         self._is_alone = is_alone
         self._controller: Any = None
         self._thread = LoopThread("controller")
@@ -64,6 +65,7 @@ class ControllerActor:
         await start_gateways(launcher, nodes)
         controller = Controller(
             store=await setup.open_store(),
+            deployment_id=self._deployment_id,
             launcher=launcher,
             clock=setup.clock,
             rng=setup.rng,

@@ -1,6 +1,7 @@
 """What is the same for Raylog on an embedded Ray and on a running one: the bucket's check, the controller's status, the end."""
 
 import threading
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,15 @@ Step = Callable[[str], None]
 """Told what is being done, for a person who waits."""
 Check = Callable[[], None]
 """Called often while starting; what it raises ends the start."""
+
+
+def start_controller(config: ClusterConfig, *, is_alone: bool) -> Any:
+    """The actor of a new deployment's controller, which starts all other roles. ``is_alone``: this Ray has one node and never
+    another."""
+    from actors.controller_actor import ControllerActor
+    from actors.launcher import start_actor
+
+    return start_actor(ControllerActor, CONTROLLER_NAME, config, uuid.uuid4().hex, is_alone)
 
 
 def controller_status(controller: Any) -> dict[str, Any]:

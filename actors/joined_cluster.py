@@ -67,10 +67,7 @@ class JoinedCluster:
         check_store(resolved)
         check()
         step("starting the controller, and gateways and leaders on every node")
-        from actors.controller_actor import ControllerActor
-        from actors.launcher import start_actor
-
-        controller = start_actor(ControllerActor, CONTROLLER_NAME, resolved, False)
+        controller = start_controller(resolved, is_alone=False)
         return resolved, self._wait_until_serving(controller, resolved, check)
 
     def require_absent(self) -> None:

@@ -23,11 +23,12 @@ from actors.deployment import (
     check_store,
     close_roles,
     pause,
+    start_controller,
     wait_until_serving,
 )
 from actors.embedded_ray import check_processes, end_processes
 from actors.readiness import clients_are_served
-from actors.settings import CONTROLLER_NAME, NAMESPACE, keep_others_out, prepare_environment
+from actors.settings import NAMESPACE, keep_others_out, prepare_environment
 from actors.this_node import NODE_LABEL
 from raylog.model.clock import Clock
 from raylog.model.config import ClusterConfig, HostPort
@@ -71,10 +72,7 @@ class LocalCluster:
         checked.result()
         check()
         step("starting the controller, the gateways and the leaders")
-        from actors.controller_actor import ControllerActor
-        from actors.launcher import start_actor
-
-        self._controller = start_actor(ControllerActor, CONTROLLER_NAME, self.config, True)
+        self._controller = start_controller(self.config, is_alone=True)
         self._wait_until_serving(listen, check)
 
     def _start_ray(self, check: Check) -> None:

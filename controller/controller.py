@@ -31,6 +31,7 @@ from controller.nodes import Node, settle, waits_for_a_node
 from controller.records import (
     Adoption,
     ClusterCreated,
+    DeploymentStarted,
     Destination,
     PartitionsAdopted,
     PartitionsMoving,
@@ -80,6 +81,7 @@ class Controller:
         self,
         *,
         store: ObjectStore,
+        deployment_id: str,
         launcher: LeaderLauncher,
         clock: Clock,
         rng: Random,
@@ -91,13 +93,15 @@ class Controller:
         registry: CollectorRegistry,
         nodes: Sequence[Node] = (),
     ) -> None:
-        """``nodes`` are those of now, later ones come by ``see_nodes``; none where nobody tells of nodes.
+        """``deployment_id`` is the same for as long as leaders and gateways can outlive the controller, and another one when all
+        were started anew. ``nodes`` are those of now, later ones come by ``see_nodes``; none where nobody tells of nodes.
 
         Raises InvalidError for a default class that does not exist or a broker setting that is no good.
         """
         if default_wal not in wal_classes:
             raise InvalidError(f"The default WAL class '{default_wal}' is not one of: {', '.join(wal_classes)}.")
         self._store = store
+        self._deployment_id = deployment_id
         self._clock = clock
         self._rng = rng
         self._limits = limits
@@ -152,6 +156,8 @@ class Controller:
         self._own(journal.run_checkpoints())
         if not journal.planned.cluster_id:
             journal.submit([ClusterCreated(cluster_id=self._new_cluster_id())])
+        if journal.planned.deployment_id != self._deployment_id:
+            journal.submit([DeploymentStarted(deployment_id=self._deployment_id)])
         if self._rules.nodes:
             journal.submit(settle(journal.planned, self._rules.nodes))
         if journal.planned.topic(GroupsTopic) is None:

@@ -1,7 +1,9 @@
 """The records of the metadata log: every change of the cluster's metadata, as JSON that other programs can read.
 
-A slot's meta, and a checkpoint's state, is ``{"version": 1, "records": [{"type": …, …}, …]}``. A record cannot be ignored, so a
-reader that does not know a record's type or a field refuses the log. New fields need a default.
+A slot's meta, and a checkpoint's state, is ``{"version": 2, "records": [{"type": …, …}, …]}``. A record cannot be ignored, so a
+reader that does not know a record's type or a field refuses the log. New fields need a default, with which records of earlier
+versions are read, and a new version, so that an earlier Raylog says why it refuses. Version 1 had no ``deployment_started`` and
+``leader_placed``, and no ``node`` and ``mount`` in ``leader_added``.
 """
 
 import json
@@ -13,7 +15,7 @@ from uuid import UUID
 from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicId
 
-RECORDS_VERSION = 1
+RECORDS_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,14 @@ class ClusterCreated:
     """The first record of all."""
 
     cluster_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentStarted:
+    """All roles were started anew: whoever has registered so far is not one of them, and may still run, on the bucket that this
+    one is a copy of. So brokers are retired and leaders are nowhere, until they register again."""
+
+    deployment_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +177,7 @@ class ProducerIdsAllocated:
 
 Record = (
     ClusterCreated
+    | DeploymentStarted
     | BrokerRegistered
     | BrokerRetired
     | LeaderAdded
@@ -185,6 +196,7 @@ Record = (
 
 _TYPES: dict[str, type[Record]] = {
     "cluster_created": ClusterCreated,
+    "deployment_started": DeploymentStarted,
     "broker_registered": BrokerRegistered,
     "broker_retired": BrokerRetired,
     "leader_added": LeaderAdded,
@@ -222,9 +234,9 @@ def decode_records(data: bytes) -> list[Record]:
     """The records of a metadata slot. Raises CorruptError, also for what a newer Raylog wrote."""
     try:
         content = json.loads(data)
-        if content["version"] != RECORDS_VERSION:
+        if content["version"] > RECORDS_VERSION:
             raise NewerFormatError(
-                f"The metadata log has records of version {content['version']}, but this Raylog reads version "
+                f"The metadata log has records of version {content['version']}, but this Raylog reads versions up to "
                 f"{RECORDS_VERSION}: use a newer Raylog."
             )
         return [_from_json(values) for values in content["records"]]

@@ -14,6 +14,7 @@ from controller.records import (
     BrokersConfigured,
     ClusterCreated,
     Departure,
+    DeploymentStarted,
     Destination,
     LeaderAdded,
     LeaderPlaced,
@@ -75,7 +76,7 @@ class LeaderState:
     wal_class: str
     dedicated: bool = False
     endpoint: LeaderEndpoint | None = None
-    """Of its last open; None before the first."""
+    """Of its last open in this deployment; None before the first."""
     node: str = ""
     """Where it runs, or is to run; empty: anywhere."""
     mount: str = ""
@@ -93,6 +94,7 @@ class MetadataState:
     """All that the metadata log says. Its values are immutable; they are replaced, never changed."""
 
     cluster_id: str = ""
+    deployment_id: str = ""
     brokers: dict[str, BrokerState] = field(default_factory=dict)
     """By node id."""
     leaders: dict[LeaderId, LeaderState] = field(default_factory=dict)
@@ -178,6 +180,8 @@ class MetadataState:
         match record:
             case ClusterCreated():
                 self.cluster_id = record.cluster_id
+            case DeploymentStarted():
+                self._start_deployment(record.deployment_id)
             case BrokerRegistered():
                 endpoint = BrokerEndpoint(
                     broker_id=record.broker_id,
@@ -234,6 +238,11 @@ class MetadataState:
             case ProducerIdsAllocated():
                 self.next_producer_id = record.next_id
         return _NOBODY
+
+    def _start_deployment(self, deployment_id: str) -> None:
+        self.deployment_id = deployment_id
+        self.brokers = {node_id: replace(broker, retired=True) for node_id, broker in self.brokers.items()}
+        self.leaders = {leader_id: replace(leader, endpoint=None) for leader_id, leader in self.leaders.items()}
 
     def _register_leader(self, record: LeaderRegistered) -> None:
         endpoint = LeaderEndpoint(
@@ -333,6 +342,8 @@ class MetadataState:
         """Records that make this state from an empty one: what a checkpoint holds."""
         if self.cluster_id:
             yield ClusterCreated(cluster_id=self.cluster_id)
+        if self.deployment_id:
+            yield DeploymentStarted(deployment_id=self.deployment_id)
         for node_id, broker in self.brokers.items():
             at = broker.endpoint
             yield BrokerRegistered(node_id=node_id, broker_id=at.broker_id, host=at.host, port=at.port, rack=at.rack)

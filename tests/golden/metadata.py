@@ -10,8 +10,10 @@ from controller.records import (
     BrokersConfigured,
     ClusterCreated,
     Departure,
+    DeploymentStarted,
     Destination,
     LeaderAdded,
+    LeaderPlaced,
     LeaderRegistered,
     PartitionsAdded,
     PartitionsAdopted,
@@ -36,7 +38,7 @@ TOPIC = TopicId(UUID("01234567-89ab-4def-8123-456789abcdef"))
 SLOT_KEY = slot_key(METADATA_PREFIX, SLOT)
 CHECKPOINT_KEY = checkpoint_key(METADATA_PREFIX, SLOT)
 
-EVERY_RECORD: list[Record] = [
+OF_VERSION_1: list[Record] = [
     ClusterCreated(cluster_id="J8mH2zrXQ0mXyT1mCw4bJw"),
     BrokerRegistered(node_id="10.0.0.1", broker_id=BrokerId(1), host="a.example", port=9092, rack="eu-1a"),
     BrokerRetired(node_id="10.0.0.1"),
@@ -61,27 +63,45 @@ EVERY_RECORD: list[Record] = [
 ]
 
 
+EVERY_RECORD: list[Record] = [
+    *OF_VERSION_1,
+    DeploymentStarted(deployment_id="0a1b"),
+    LeaderAdded(leader_id=LeaderId(5), wal_class="disk", node="10.0.0.1", mount="raylog-wal-disk=a"),
+    LeaderPlaced(leader_id=LeaderId(5), node="10.0.0.2", mount="raylog-wal-disk=a"),
+]
+
+
 def _newer(key: str) -> dict[str, Callable[[bytes], bytes]]:
     return {
         "slot": newer_slot,
-        "records": with_meta(lambda meta: meta.replace(b'{"version":1,', b'{"version":2,'), key),
+        "records": with_meta(lambda meta: meta.replace(b'{"version":2,', b'{"version":3,'), key),
         "type": with_meta(lambda meta: meta.replace(b'"topic_deleted"', b'"topic_renamed"'), key),
     }
 
 
+def _slot_records(data: bytes) -> list[Record]:
+    return decode_records(parts_of(data, SLOT_KEY)[2])
+
+
+def _checkpoint_records(data: bytes) -> list[Record]:
+    return decode_records(decode_checkpoint(data, CHECKPOINT_KEY).state)
+
+
 METADATA = [
+    Golden(file="metadata-slot-v1.bin", section="Metadata records", read=_slot_records, value=OF_VERSION_1),
+    Golden(file="metadata-checkpoint-v1.bin", section="Metadata records", read=_checkpoint_records, value=OF_VERSION_1),
     Golden(
-        file="metadata-slot-v1.bin",
+        file="metadata-slot-v2.bin",
         section="Metadata records",
-        read=lambda data: decode_records(parts_of(data, SLOT_KEY)[2]),
+        read=_slot_records,
         value=EVERY_RECORD,
         write=lambda: slot(SlotKind.APPEND, SLOT, b"", encode_records(EVERY_RECORD)),
         newer=_newer(SLOT_KEY),
     ),
     Golden(
-        file="metadata-checkpoint-v1.bin",
+        file="metadata-checkpoint-v2.bin",
         section="Metadata records",
-        read=lambda data: decode_records(decode_checkpoint(data, CHECKPOINT_KEY).state),
+        read=_checkpoint_records,
         value=EVERY_RECORD,
         write=lambda: slot(SlotKind.CHECKPOINT, SLOT, b"", encode_records(EVERY_RECORD)),
         newer=_newer(CHECKPOINT_KEY),

@@ -9,6 +9,7 @@ import contextlib
 import shutil
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -211,6 +212,7 @@ class _Supervisor:
     def __init__(self, cluster: InProcessCluster) -> None:
         self._cluster = cluster
         self._run_dir = Path(tempfile.mkdtemp(prefix="rl-"))
+        self._deployment_id = uuid.uuid4().hex
         self._store: ObjectStore | None = None
         self._errors: list[BaseException] = []
         self._keepers: dict[LeaderId, asyncio.Task[None]] = {}
@@ -317,6 +319,7 @@ class _Supervisor:
         assert self._store is not None
         controller = Controller(
             store=self._store,
+            deployment_id=self._deployment_id,
             launcher=self,
             clock=cluster.clock,
             rng=cluster.rng,

@@ -245,6 +245,7 @@ class SimCluster:
         shape = self.shape
         controller = Controller(
             store=self._store(process),
+            deployment_id="simulated",
             launcher=self,
             clock=self._clock(process),
             rng=self._rng_of(process),

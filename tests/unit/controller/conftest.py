@@ -96,6 +96,7 @@ class Cluster:
 
     def make(self, **settings: object) -> Controller:
         options: dict[str, object] = {
+            "deployment_id": "one",
             "wal_classes": ("file", "object"),
             "default_wal": "file",
             "leaders_per_class": 2,

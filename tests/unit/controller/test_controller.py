@@ -186,6 +186,22 @@ async def test_a_leader_without_news_is_told_that_there_is_none(cluster, leader_
     assert await controller.watch_assignments(1, 1, assignments.version) is None
 
 
+async def test_a_new_deployment_sends_nobody_to_where_an_earlier_one_listened(cluster):
+    """The bucket may be a copy, beside whose original it is opened: what is sent there would be acknowledged there."""
+    controller = await cluster.start()
+    await created(controller)
+    broker = await controller.register_broker("node-a", "10.0.0.1", 9092, None)
+    before = await controller.watch_routes(0)
+    assert before.brokers == (broker,)
+    assert before.leaders
+    same = await (await cluster.restart()).watch_routes(0)
+    assert (same.brokers, same.leaders) == (before.brokers, before.leaders)
+    other = await cluster.restart(deployment_id="two")
+    after = await other.watch_routes(0)
+    assert (after.brokers, after.leaders) == ((), {})
+    assert await other.register_broker("node-a", "10.0.0.1", 9092, None) == broker
+
+
 async def test_a_node_keeps_its_broker_id_and_a_dead_one_is_retired(cluster):
     controller = await cluster.start()
     a = await controller.register_broker("node-a", "10.0.0.1", 9092, "rack-1")

@@ -13,6 +13,7 @@ from controller.records import (
     BrokersConfigured,
     ClusterCreated,
     Departure,
+    DeploymentStarted,
     Destination,
     LeaderAdded,
     LeaderPlaced,
@@ -34,6 +35,7 @@ TOPIC = UUID("01234567-89ab-4def-8123-456789abcdef")
 
 EVERY_RECORD = [
     ClusterCreated(cluster_id="J8mH2zrXQ0mXyT1mCw4bJw"),
+    DeploymentStarted(deployment_id="0a1b"),
     BrokerRegistered(node_id="10.0.0.1", broker_id=1, host="a.example", port=9092, rack="eu-1a"),
     BrokerRetired(node_id="10.0.0.1"),
     LeaderAdded(leader_id=3, wal_class="object", dedicated=True, node="10.0.0.1", mount="vol-1"),
@@ -59,9 +61,9 @@ def test_every_record_comes_back_as_it_was():
 
 
 def test_the_encoding_is_json_that_says_what_it_is():
-    content = json.loads(encode_records(EVERY_RECORD[8:9]))
+    content = json.loads(encode_records(EVERY_RECORD[9:10]))
     assert content == {
-        "version": 1,
+        "version": 2,
         "records": [
             {"type": "partitions_adopted", "leader_id": 3, "adopted": [[str(TOPIC), 0, -9], [str(TOPIC), 2, -9]]}
         ],
@@ -78,7 +80,7 @@ def test_a_field_with_a_default_may_be_missing():
     [
         (b"not json", "cannot be decoded"),
         (b"[]", "cannot be decoded"),
-        (b'{"version": 2, "records": []}', "use a newer Raylog"),
+        (b'{"version": 3, "records": []}', "use a newer Raylog"),
         (b'{"version": 1, "records": [{"type": "moon_landed"}]}', "moon_landed"),
         (b'{"version": 1, "records": [{"type": "topic_deleted"}]}', "missing fields: topic_id"),
         (b'{"version": 1, "records": [{"type": "topic_deleted", "topic_id": "x"}]}', "cannot be decoded"),

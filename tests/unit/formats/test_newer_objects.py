@@ -13,7 +13,7 @@ from raylog.leader.recovery import recover
 from raylog.model.clock import SystemClock, system_random
 from raylog.model.errors import NewerFormatError
 from raylog.model.ids import LogEpoch
-from raylog.model.limits import LogLimits
+from raylog.model.limits import Limits
 from raylog.model.logs import role_logger
 from raylog.storage.keys import METADATA_PREFIX, slot_key
 from raylog.storage.memory_store import MemoryStore
@@ -25,7 +25,7 @@ from tests.golden import metadata, objects, wal
 from tests.golden.collection import GOLDEN
 
 CLOCK = SystemClock()
-LIMITS = LogLimits()
+LIMITS = Limits()
 LOG = role_logger("test")
 BY_FILE = {golden.file: golden for golden in GOLDEN}
 
@@ -43,7 +43,7 @@ async def store_with(objects_by_key: dict[str, bytes]) -> MemoryStore:
 
 
 async def mark(store: MemoryStore) -> None:
-    await mark_leader_log(store, objects.LEADER, clock=CLOCK, rng=system_random(), limits=LIMITS)
+    await mark_leader_log(store, objects.LEADER, clock=CLOCK, rng=system_random(), limits=LIMITS.log)
 
 
 async def take_over(store: MemoryStore) -> None:
@@ -63,7 +63,7 @@ async def open_metadata(store: MemoryStore) -> None:
         store,
         clock=CLOCK,
         rng=system_random(),
-        limits=LIMITS,
+        limits=LIMITS.log,
         checkpoint_slots=500,
         metrics=ControllerMetrics(CollectorRegistry()),
         role_log=LOG,
@@ -95,9 +95,9 @@ LEADER_LOG = [
     (objects.CHECKPOINT_KEY, {objects.CHECKPOINT_KEY: newer("leader-checkpoint-v2.bin", "state")}),
 ]
 METADATA_LOG = [
-    (slot_key(METADATA_PREFIX, 2), opened(METADATA_PREFIX, meta_of(newer("metadata-slot-v1.bin", "records")))),
-    (slot_key(METADATA_PREFIX, 2), opened(METADATA_PREFIX, meta_of(newer("metadata-slot-v1.bin", "type")))),
-    (metadata.CHECKPOINT_KEY, {metadata.CHECKPOINT_KEY: newer("metadata-checkpoint-v1.bin", "records")}),
+    (slot_key(METADATA_PREFIX, 2), opened(METADATA_PREFIX, meta_of(newer("metadata-slot-v2.bin", "records")))),
+    (slot_key(METADATA_PREFIX, 2), opened(METADATA_PREFIX, meta_of(newer("metadata-slot-v2.bin", "type")))),
+    (metadata.CHECKPOINT_KEY, {metadata.CHECKPOINT_KEY: newer("metadata-checkpoint-v2.bin", "records")}),
 ]
 HANDOVERS = [
     (objects.HANDOVER_KEY, {objects.HANDOVER_KEY: newer("leader-handover-v2.bin", "slot")}),
