@@ -98,8 +98,8 @@ class Gateway:
         listener = self._bind(*self._address, reuse_port=self._reuse_port)
         try:
             self.port = listener.getsockname()[1]
-            self._own(self._routes.run())
             broker = await self._register()
+            self._own(self._routes.run())  # only now: clients are not to be sent to where an earlier life listened
             await self._first_routes()
             services = GatewayServices(
                 controller=self._controller,
