@@ -81,6 +81,22 @@ class LocalCluster:
         import ray
 
         check()
+        try:
+            self._init_ray(ray)
+        except Exception as error:
+            raise RetryError(
+                f"Ray did not start here ({_first_line(error)}): try again, perhaps when the machine has less to do; "
+                "its logs say more (session_latest/logs below /tmp/ray, or RAY_TMPDIR)."
+            ) from error
+        # The log monitor only feeds drivers that print workers' output, the other one only scales clusters that can grow;
+        # together they cost 160 MB and more than 1 % of a core.
+        node: Any = ray._private.worker._global_node
+        node.kill_log_monitor(check_alive=False)
+        node.kill_monitor(check_alive=False)
+        check()
+
+    @staticmethod
+    def _init_ray(ray: Any) -> None:
         ray.init(
             address="local",  # else Ray looks for one that runs on this machine, whoever's it is, and would be part of that
             num_cpus=_cpus(),
@@ -92,12 +108,6 @@ class LocalCluster:
             labels={NODE_LABEL: os.environ.get("RAYLOG_NODE") or _NODE_NAME},
             _node_ip_address="127.0.0.1",
         )
-        # The log monitor only feeds drivers that print workers' output, the other one only scales clusters that can grow;
-        # together they cost 160 MB and more than 1 % of a core.
-        node: Any = ray._private.worker._global_node
-        node.kill_log_monitor(check_alive=False)
-        node.kill_monitor(check_alive=False)
-        check()
 
     def _wait_until_serving(self, listen: HostPort, check: Check) -> None:
         """Ready means: every leader is registered and leads what it must, and a gateway shows so to a client."""
@@ -133,6 +143,10 @@ class LocalCluster:
             end_processes(lambda: _is_free(listen), lambda: pause(POLL_S), int(CLOSE_TIMEOUT_S / POLL_S))
         finally:
             ray.shutdown()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _cpus() -> int:
