@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,12 @@ class Outcome:
     """For people; empty when nothing is wrong."""
     seconds: float
     """Of virtual time."""
+    sent: int
+    """Batches;"""
+    acknowledged: int
+    """and those of them that were."""
+    events: Counter[str]
+    """How often each kind of line came in the trace, and what else tells that a run had its troubles."""
 
 
 def run_seed(seed: str) -> Report:
@@ -39,4 +46,24 @@ def run_seeds(seeds: Iterable[str]) -> Iterator[Outcome]:
 def _outcome(seed: str) -> Outcome:
     report = run_seed(seed)
     text = report.text() if report.anomalies else ""
-    return Outcome(seed=seed, anomalies=report.anomalies, text=text, seconds=report.seconds)
+    batches = report.history.batches
+    return Outcome(
+        seed=seed,
+        anomalies=report.anomalies,
+        text=text,
+        seconds=report.seconds,
+        sent=len(batches),
+        acknowledged=sum(batch.is_acknowledged for batch in batches),
+        events=_events(report.trace.lines),
+    )
+
+
+def _events(lines: Iterable[str]) -> Counter[str]:
+    events: Counter[str] = Counter()
+    for line in lines:
+        words = line.split()
+        events[words[1]] += 1
+        events["fenced"] += "was fenced" in line
+        events["trimmed"] += words[1] == "bucket" and words[3] == "delete"
+        events["catch-up"] += words[1] == "bucket" and words[2].startswith("gateway") and words[3] == "get"
+    return events
