@@ -6,7 +6,7 @@ Kafka's numbers (0 is none), so that a gateway passes them on without a table of
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicId, TopicPartition
@@ -114,7 +114,8 @@ class LeaderAssignments:
             (*head, bytes(part.adopted for part in parts), array("i", [part.partition.partition for part in parts]))
             for head, parts in _runs_by_topic(self.partitions)
         ]
-        return _assignments_from, (self.version, topics, self.broker_configs)
+        taken = [(index, part.taken_from) for index, part in enumerate(self.partitions) if part.taken_from is not None]
+        return _assignments_from, (self.version, topics, taken, self.handing_over, self.broker_configs)
 
 
 _TopicHead = tuple[TopicId, str, dict[str, str]]
@@ -139,14 +140,20 @@ def _head(part: Assignment) -> _TopicHead:
 def _assignments_from(
     version: int,
     topics: Sequence[tuple[TopicId, str, dict[str, str], bytes, Sequence[int]]],
+    taken: Sequence[tuple[int, TakenFrom]],
+    handing_over: tuple[TopicPartition, ...],
     broker_configs: dict[str, str],
 ) -> LeaderAssignments:
-    partitions = tuple(
+    partitions = [
         Assignment(partition=TopicPartition(topic_id, number), topic_name=name, configs=configs, adopted=bool(adopted))
         for topic_id, name, configs, flags, numbers in topics
         for adopted, number in zip(flags, numbers, strict=True)
+    ]
+    for index, source in taken:
+        partitions[index] = replace(partitions[index], taken_from=source)
+    return LeaderAssignments(
+        version=version, partitions=tuple(partitions), handing_over=handing_over, broker_configs=broker_configs
     )
-    return LeaderAssignments(version=version, partitions=partitions, broker_configs=broker_configs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

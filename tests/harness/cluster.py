@@ -32,6 +32,7 @@ from raylog.model.load import ProcessUsage
 from raylog.storage.object_store import ObjectStore
 from raylog.storage.store_url import open_store
 from raylog.storage.wal_class import open_wal, parse_wal_class
+from tests.harness.travel import as_it_travels
 
 T = TypeVar("T")
 
@@ -201,7 +202,8 @@ class ControllerSeat:
         async def call(*args: Any, **kwargs: Any) -> Any:
             if self._controller is None:
                 raise RetryError("The controller is away.")
-            return await getattr(self._controller, name)(*args, **kwargs)
+            answer = await getattr(self._controller, name)(*as_it_travels(args), **as_it_travels(kwargs))
+            return as_it_travels(answer)
 
         return call
 

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from raylog.model.errors import RaylogError, RetryError
+from tests.harness.travel import as_it_travels
 from tests.sim.loop import Process, SimLoop
 from tests.sim.trace import Trace
 
@@ -60,7 +61,7 @@ class ControllerSeat:
         async def there() -> None:
             result, error = None, None
             try:
-                result = await getattr(process.role, name)(*args, **kwargs)
+                result = as_it_travels(await getattr(process.role, name)(*as_it_travels(args), **as_it_travels(kwargs)))
             except RaylogError as caught:
                 error = caught
             if is_answered:
