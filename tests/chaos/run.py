@@ -183,12 +183,12 @@ def _read_all(bootstrap: str, journal: Journal, partitions: Sequence[Partition])
             "auto.offset.reset": "error",
         }
     )
+    found: dict[Partition, list[tuple[int, str, int]]] = {partition: [] for partition in partitions}
     try:
         ends = {
             partition: consumer.get_watermark_offsets(TopicPartition(*partition), timeout=60)[1]
             for partition in partitions
         }
-        found: dict[Partition, list[tuple[int, str, int]]] = {partition: [] for partition in partitions}
         consumer.assign([TopicPartition(topic, index, 0) for topic, index in partitions])
         deadline = journal.now() + _READ_S_MAX
         while any(len(found[partition]) < ends[partition] for partition in partitions):
@@ -199,6 +199,8 @@ def _read_all(bootstrap: str, journal: Journal, partitions: Sequence[Partition])
                 if message.error():
                     raise KafkaException(message.error())
                 found[Partition(message.topic(), message.partition())].append(found_of(message))
+    except KafkaException as error:
+        journal.oddity(f"the logs could not be read to their ends: {error}")
     finally:
         consumer.close()
     for (topic, index), log in found.items():
