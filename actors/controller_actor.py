@@ -12,7 +12,7 @@ from actors.calls import Outcome
 from actors.garbage import RayCollection
 from actors.launcher import RayLauncher
 from actors.loop_thread import LoopThread, keep_what_is_here
-from actors.node_follower import LOOK_EVERY_S, follow_nodes, start_gateways
+from actors.node_follower import LOOK_EVERY_S, follow_nodes
 from actors.nodes import RayNodes
 from actors.role import set_up_role
 from actors.this_node import this_node
@@ -37,9 +37,10 @@ _PORT = frozenset(
         "alter_configs",
         "allocate_producer_ids",
         "status",
+        "drain_node",
     }
 )
-"""The methods of raylog.model.admin.ControllerClient: nothing else may be called."""
+"""The methods of raylog.model.admin.ControllerClient, and what the command line asks besides: nothing else may be called."""
 
 
 class ControllerActor:
@@ -60,9 +61,11 @@ class ControllerActor:
 
         setup = self._setup
         nodes = RayNodes(setup.config)
-        launcher = RayLauncher(setup.config, None if self._is_alone else nodes)
+        launcher = RayLauncher(setup.config, nodes, is_alone=self._is_alone)
         await self._first_nodes(nodes)
-        await start_gateways(launcher, nodes)
+        if self._is_alone:
+            # They start while the metadata is replayed; of other nodes that says which are to have any.
+            await launcher.ensure_gateways(setup.node_id)
         controller = Controller(
             store=await setup.open_store(),
             deployment_id=self._deployment_id,
@@ -76,6 +79,7 @@ class ControllerActor:
             broker_configs=setup.config.broker,
             registry=setup.registry,
             nodes=[each.node for each in nodes.present],
+            node_launcher=None if self._is_alone else launcher,
         )
         await controller.start()
         keep_what_is_here()
@@ -91,7 +95,7 @@ class ControllerActor:
         )
         parts: list[asyncio.Future[None]] = [controller.closed, rounds]
         if not self._is_alone:
-            parts.append(asyncio.ensure_future(follow_nodes(controller, launcher, nodes, setup.clock, setup.log)))
+            parts.append(asyncio.ensure_future(follow_nodes(controller, nodes, setup.clock, setup.log)))
         try:
             ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             await next(part for part in parts if part in ended)

@@ -95,8 +95,19 @@ class JoinedCluster:
         self.check()
         status = controller_status(self._controller())
         if not status:
-            raise RetryError("Raylog's controller does not answer just now: it is being restarted, so try again.")
+            raise _restarting()
         return status
+
+    def drain(self, node: str, *, drain: bool) -> None:
+        """Have a node emptied, or no more so. Raises InvalidError for one that is not there, and what ``status`` raises."""
+        import ray
+
+        self.check()
+        try:
+            outcome = ray.get(self._controller().call.remote("drain_node", (node,), {"drain": drain}))
+        except ray.exceptions.RayError as error:
+            raise _restarting() from error
+        outcome.unwrap()
 
     def check(self) -> None:
         """Raises NotFoundError when somebody else has ended Raylog here."""
@@ -123,6 +134,10 @@ class JoinedCluster:
 
 def _not_here() -> NotFoundError:
     return NotFoundError("Raylog does not run on this Ray: start it with 'raylog start --address ADDRESS'.")
+
+
+def _restarting() -> RetryError:
+    return RetryError("Raylog's controller does not answer just now: it is being restarted, so try again.")
 
 
 def _first_line(error: Exception) -> str:

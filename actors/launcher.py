@@ -27,17 +27,19 @@ Placement = dict[str, Any]
 _RAY_ID_LABEL = "ray.io/node-id"
 _ANY_NODE = {_RAY_ID_LABEL: "!in(none)"}
 _RAY_ID_SHOWN = 8
+_CLOSE_S_MAX = 20.0
 _SOME_RESOURCE = 0.0001  # Ray's smallest part: a leader needs the resource to be there, and uses none of it up
 _MAX_CONCURRENCY = 1000  # Ray's default for async actors: the controller's long polls, two for each gateway and leader
 
 
 class RayLauncher:
-    """The controller's launcher port over Ray's named, detached actors. Every call may be repeated."""
+    """The controller's launcher ports over Ray's named, detached actors. Every call may be repeated."""
 
-    def __init__(self, config: ClusterConfig, nodes: RayNodes | None = None) -> None:
-        """``nodes`` are those to place roles on; None: there is but one, where Ray puts all."""
+    def __init__(self, config: ClusterConfig, nodes: RayNodes, *, is_alone: bool) -> None:
+        """``is_alone``: there is but one node, so that nobody need say where roles are to run."""
         self._config = config
         self._nodes = nodes
+        self._is_alone = is_alone
 
     async def ensure_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         """Have the leader running; Ray restarts it for ever from then on."""
@@ -55,7 +57,7 @@ class RayLauncher:
         start_actor(LeaderActor, name, self._config, leader_id, site.wal_class, incarnation, placement=placement)
 
     def _leader_placement(self, site: LeaderSite) -> Placement:
-        if self._nodes is None:
+        if self._is_alone:
             return {}
         wal_class = parse_wal_class(site.wal_class, self._config.wal[site.wal_class])
         home = self._nodes.named(site.node)
@@ -66,17 +68,34 @@ class RayLauncher:
             {wal_class.label: mount} if wal_class.label else {}, wal_class.resource, home.ray_id if home else None
         )
 
-    async def ensure_gateways(self, node: RayNode) -> None:
-        """Have the gateways of the node running, until the node ends."""
-        await asyncio.to_thread(self._start_gateways, node)
+    async def ensure_gateways(self, node: str) -> None:
+        """Have the gateways of the node running, until the node ends; of one that is not there any more, nothing."""
+        if (found := self._nodes.named(node)) is not None:
+            await asyncio.to_thread(self._start_gateways, found)
 
     def _start_gateways(self, node: RayNode) -> None:
-        name, placement = node.node.name, {}
-        if self._nodes is not None:
-            name = f"{name}.{node.ray_id[:_RAY_ID_SHOWN]}"  # those of an earlier start of the node end with it
+        placement: Placement = {}
+        if not self._is_alone:
             placement = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node.ray_id, soft=False)}
-        for index in range(node.gateways):
-            start_actor(GatewayActor, gateway_name(name, index), self._config, index, placement=placement)
+        for name, index in self._gateways(node):
+            start_actor(GatewayActor, name, self._config, index, placement=placement)
+
+    def _gateways(self, node: RayNode) -> list[tuple[str, int]]:
+        """Names and indexes. Those of an earlier start of the node end with that, so these must be named otherwise."""
+        name = node.node.name if self._is_alone else f"{node.node.name}.{node.ray_id[:_RAY_ID_SHOWN]}"
+        return [(gateway_name(name, index), index) for index in range(node.gateways)]
+
+    async def clear(self, node: str, leaders: Sequence[LeaderId]) -> None:
+        """Close the node's gateways, and these leaders, who lead nothing; they are not started again."""
+        found = self._nodes.named(node)
+        await asyncio.to_thread(self._close, [name for name, _ in self._gateways(found)] if found else [], leaders)
+
+    def _close(self, gateways: Sequence[str], leaders: Sequence[LeaderId]) -> None:
+        close_actors(gateways, _CLOSE_S_MAX)
+        names = list_named_actors()
+        close_actors(
+            [leader_name(id_, number) for id_ in leaders for number in leader_incarnations(names, id_)], _CLOSE_S_MAX
+        )
 
 
 def leader_placement(labels: Mapping[str, str], resource: str, home: str | None) -> Placement:

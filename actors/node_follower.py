@@ -1,8 +1,8 @@
-"""Keeps controller and gateways up with Ray's nodes: one that joins gets its gateways, and the controller hears of all."""
+"""Tells the controller which nodes Ray has, whenever that changes."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from actors.launcher import RayLauncher
 from actors.nodes import RayNodes
 from controller.nodes import Node
 from raylog.model.clock import Clock
@@ -16,19 +16,10 @@ LOOK_EVERY_S = 1.0
 class SeesNodes(Protocol):
     """The part of ``controller.controller.Controller`` that is told."""
 
-    async def see_nodes(self, nodes: list[Node]) -> None: ...
+    async def see_nodes(self, nodes: Sequence[Node]) -> None: ...
 
 
-async def start_gateways(launcher: RayLauncher, nodes: RayNodes) -> None:
-    """Have the gateways of every node running that is to keep them."""
-    for node in nodes.present:
-        if not node.node.is_draining:
-            await launcher.ensure_gateways(node)
-
-
-async def follow_nodes(
-    controller: SeesNodes, launcher: RayLauncher, nodes: RayNodes, clock: Clock, log: RoleLogger
-) -> None:
+async def follow_nodes(controller: SeesNodes, nodes: RayNodes, clock: Clock, log: RoleLogger) -> None:
     """Until cancelled. While Ray does not answer, all stays as it was. Raises RetryError once the controller serves no more."""
     while True:
         await clock.sleep(LOOK_EVERY_S)
@@ -39,5 +30,4 @@ async def follow_nodes(
             continue
         if changed:
             log.info("Ray's nodes have changed", extra=fields(nodes=[node.node.name for node in nodes.present]))
-            await start_gateways(launcher, nodes)
             await controller.see_nodes([node.node for node in nodes.present])

@@ -81,6 +81,7 @@ def _read_node(row: Mapping[str, Any], config: ClusterConfig) -> RayNode:
         zone=zone_of(labels, config),
         mounts=_mounts(labels, row["Resources"], config),
         leaders=config.leaders_on(cpus),
+        start_id=str(row["NodeID"]),
     )
     return RayNode(ray_id=str(row["NodeID"]), gateways=config.gateways_on(cpus), node=node)
 

@@ -22,17 +22,20 @@ from controller.balance.describe import describe as describe_balance
 from controller.balance.describe import moved
 from controller.balance.views import PartitionName
 from controller.brokers import register_broker
+from controller.drains import with_drains
 from controller.journal import Journal, open_journal
 from controller.launcher import LeaderKeeper, LeaderLauncher, LeaderSite
 from controller.leader_watch import LeaderWatch
 from controller.metrics import ControllerMetrics
 from controller.moves import move_partitions, released
+from controller.node_keeper import NodeKeeper, NodeLauncher
 from controller.nodes import Node, settle, waits_for_a_node
 from controller.records import (
     Adoption,
     ClusterCreated,
     DeploymentStarted,
     Destination,
+    NodeDraining,
     PartitionsAdopted,
     PartitionsMoving,
     ProducerIdsAllocated,
@@ -92,9 +95,11 @@ class Controller:
         broker_configs: dict[str, str],
         registry: CollectorRegistry,
         nodes: Sequence[Node] = (),
+        node_launcher: NodeLauncher | None = None,
     ) -> None:
         """``deployment_id`` is the same for as long as leaders and gateways can outlive the controller, and another one when all
         were started anew. ``nodes`` are those of now, later ones come by ``see_nodes``; none where nobody tells of nodes.
+        ``node_launcher`` starts and ends what belongs to a node; None where the caller does that.
 
         Raises InvalidError for a default class that does not exist or a broker setting that is no good.
         """
@@ -118,6 +123,19 @@ class Controller:
         self._routes = RouteMaker(self._rules)
         self._table = EMPTY_ROUTING_TABLE
         self._keeper = LeaderKeeper(launcher, self._needed_leaders, clock, limits.controller.launch_retry_s, self._log)
+        self._node_keeper = (
+            NodeKeeper(
+                node_launcher,
+                self._forget_leader,
+                self._serving,
+                self._nodes,
+                clock,
+                limits.controller.launch_retry_s,
+                self._log,
+            )
+            if node_launcher is not None
+            else None
+        )
         self._watch = LeaderWatch(
             launcher, self._startable_leaders, clock, limits.controller.leader_silence_s_max, self._log
         )
@@ -159,7 +177,7 @@ class Controller:
         if journal.planned.deployment_id != self._deployment_id:
             journal.submit([DeploymentStarted(deployment_id=self._deployment_id)])
         if self._rules.nodes:
-            journal.submit(settle(journal.planned, self._rules.nodes))
+            journal.submit(settle(journal.planned, self._nodes()))
         if journal.planned.topic(GroupsTopic) is None:
             groups = create_topic(journal.planned, self._rules, NewTopic(name=GroupsTopic), self._new_topic_id())
             journal.submit(groups.records)
@@ -168,6 +186,8 @@ class Controller:
         self._own(self._keeper.run())
         self._own(self._watch.run())
         self._own(self._balancer.run())
+        if self._node_keeper is not None:
+            self._own(self._node_keeper.run())
 
     async def close(self) -> None:
         """Release all callers and stop. Idempotent. Leaders and gateways go on without it."""
@@ -278,8 +298,36 @@ class Controller:
         """These nodes are there, and no others; for whoever knows (Ray does). Clients are sent no more to others."""
         journal = self._serving()
         self._rules = replace(self._rules, nodes=tuple(nodes))
-        journal.submit(settle(journal.planned, nodes))
+        journal.submit(settle(journal.planned, self._nodes()))
         await journal.settled()
+        self._look_at_nodes()
+
+    async def drain_node(self, name: str, *, drain: bool = True) -> None:
+        """Have a node emptied, until it is gone or that is taken back (``drain`` False). Returns once it is durably wanted.
+
+        Raises InvalidError for a node that is not there.
+        """
+        journal = self._serving()
+        names = [node.name for node in self._rules.nodes]
+        if name not in names:
+            raise InvalidError(f"There is no node '{name}': the nodes are {', '.join(names)}.")
+        if (name in journal.planned.draining) != drain:
+            journal.submit([NodeDraining(node=name, is_draining=drain)])
+            journal.submit(settle(journal.planned, self._nodes()))
+        await journal.settled()
+        self._look_at_nodes()
+
+    def _nodes(self) -> tuple[Node, ...]:
+        """Those of now, with what operators drain."""
+        return with_drains(self._serving().planned, self._rules.nodes)
+
+    def _forget_leader(self, leader_id: LeaderId) -> None:
+        self._keeper.forget(leader_id)
+        self._watch.forget(leader_id)
+
+    def _look_at_nodes(self) -> None:
+        if self._node_keeper is not None:
+            self._node_keeper.look()
 
     # -- where partitions are led
 
@@ -434,6 +482,8 @@ class Controller:
         self._balancer.committed(records)
         if affected:
             self._keeper.look()
+        if any(node.is_draining for node in self._nodes()):
+            self._look_at_nodes()
         self._metrics.show(self._serving().durable)
         self._wake_all()
 

@@ -61,6 +61,10 @@ class LeaderKeeper:
         """What is needed may have changed."""
         self._wake.set()
 
+    def forget(self, leader_id: LeaderId) -> None:
+        """The leader has been ended: it is to be started again when it is needed."""
+        self._ensured.discard(leader_id)
+
     async def run(self) -> None:
         """Until cancelled. An error of the launcher other than RetryError ends it."""
         while True:

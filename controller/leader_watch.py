@@ -48,6 +48,10 @@ class LeaderWatch:
         """The leader has registered or begun a poll."""
         self._leaders[leader_id] = _Leader(self._clock.monotonic(), self._silence_s_max)
 
+    def forget(self, leader_id: LeaderId) -> None:
+        """The leader has been ended on purpose."""
+        self._leaders.pop(leader_id, None)
+
     def is_there(self, leader_id: LeaderId) -> bool:
         """Whether it has been heard so shortly ago that it can be given something, needed or not."""
         leader = self._leaders.get(leader_id)

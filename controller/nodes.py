@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from controller.brokers import retire_brokers_except
-from controller.records import LeaderAdded, LeaderPlaced, Record
+from controller.records import LeaderAdded, LeaderPlaced, NodeDraining, Record
 from controller.state import LeaderState, MetadataState
 from raylog.model.ids import LeaderId
 
@@ -25,6 +25,8 @@ class Node:
     """The WAL classes whose leaders may run here, each with its mount; "" for a class that every node has."""
     leaders: int = 1
     """Shared leaders that a WAL class is to have here."""
+    start_id: str = ""
+    """Another one after each start of the node, with which its gateways end."""
     is_draining: bool = False
     """It is to lose what it has, and gets nothing more."""
 
@@ -39,10 +41,12 @@ class Node:
 
 
 def settle(state: MetadataState, nodes: Sequence[Node]) -> tuple[Record, ...]:
-    """What follows when these nodes are there, and no others: brokers of the others are retired, and each WAL class in use has
-    its leaders on every node that takes it."""
+    """What follows when these nodes are there, and no others: brokers of the others are retired and their drains are over, and
+    each WAL class in use has its leaders on every node that takes it."""
+    present = {node.name for node in nodes}
     used = dict.fromkeys(leader.wal_class for leader in state.leaders.values() if not leader.dedicated)
-    records = list(retire_brokers_except(state, {node.name for node in nodes}))
+    records: list[Record] = list(retire_brokers_except(state, present))
+    records += (NodeDraining(node=name, is_draining=False) for name in sorted(state.draining - present))
     first = state.next_leader_id()
     for wal_class in used:
         missing = missing_leaders(state, nodes, wal_class, first)

@@ -52,6 +52,14 @@ class BrokerRetired:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDraining:
+    """An operator has the node emptied, and nothing put there; or no more so, also because the node is gone."""
+
+    node: str
+    is_draining: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderAdded:
     """There is a leader of this id from here on, for ever."""
 
@@ -180,6 +188,7 @@ Record = (
     | DeploymentStarted
     | BrokerRegistered
     | BrokerRetired
+    | NodeDraining
     | LeaderAdded
     | LeaderPlaced
     | LeaderRegistered
@@ -199,6 +208,7 @@ _TYPES: dict[str, type[Record]] = {
     "deployment_started": DeploymentStarted,
     "broker_registered": BrokerRegistered,
     "broker_retired": BrokerRetired,
+    "node_draining": NodeDraining,
     "leader_added": LeaderAdded,
     "leader_placed": LeaderPlaced,
     "leader_registered": LeaderRegistered,

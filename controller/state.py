@@ -19,6 +19,7 @@ from controller.records import (
     LeaderAdded,
     LeaderPlaced,
     LeaderRegistered,
+    NodeDraining,
     PartitionsAdded,
     PartitionsAdopted,
     PartitionsMoving,
@@ -97,6 +98,8 @@ class MetadataState:
     deployment_id: str = ""
     brokers: dict[str, BrokerState] = field(default_factory=dict)
     """By node id."""
+    draining: set[str] = field(default_factory=set)
+    """Names of the nodes that an operator has emptied."""
     leaders: dict[LeaderId, LeaderState] = field(default_factory=dict)
     topics: dict[TopicId, TopicState] = field(default_factory=dict)
     topic_ids: dict[str, TopicId] = field(default_factory=dict)
@@ -114,6 +117,9 @@ class MetadataState:
 
     def partition_count(self, leader_id: LeaderId) -> int:
         return len(self._led.get(leader_id, ()))
+
+    def led_by(self, leader_id: LeaderId) -> tuple[TopicPartition, ...]:
+        return tuple(self._led.get(leader_id, ()))
 
     def expected(self, leader_id: LeaderId) -> tuple[TopicPartition, ...]:
         """What is to go to the leader, and has not been released yet by the one that has it."""
@@ -152,6 +158,10 @@ class MetadataState:
         if topic is None or not 0 <= partition.partition < len(topic.partitions):
             return None
         return topic.partitions[partition.partition]
+
+    def present_leader(self, partition: TopicPartition) -> LeaderId:
+        """Of a partition that exists."""
+        return self._state(partition).leader_id
 
     def leads(self, leader_id: LeaderId, partition: TopicPartition) -> bool:
         return partition in self._led.get(leader_id, ())
@@ -193,6 +203,11 @@ class MetadataState:
                 self.brokers[record.node_id] = BrokerState(endpoint=endpoint)
             case BrokerRetired():
                 self.brokers[record.node_id] = replace(self.brokers[record.node_id], retired=True)
+            case NodeDraining():
+                if record.is_draining:
+                    self.draining.add(record.node)
+                else:
+                    self.draining.discard(record.node)
             case LeaderAdded():
                 self.leaders[record.leader_id] = LeaderState(
                     leader_id=record.leader_id,
@@ -207,7 +222,9 @@ class MetadataState:
             case LeaderRegistered():
                 self._register_leader(record)
                 # Those who wait for it to be there hear that it is.
-                return frozenset(self._leader_of(partition) for partition in self._expected.get(record.leader_id, ()))
+                return frozenset(
+                    self.present_leader(partition) for partition in self._expected.get(record.leader_id, ())
+                )
             case TopicCreated():
                 topic = TopicState(
                     topic_id=record.topic_id,
@@ -312,9 +329,6 @@ class MetadataState:
     def _state(self, partition: TopicPartition) -> PartitionState:
         return self.topics[partition.topic_id].partitions[partition.partition]
 
-    def _leader_of(self, partition: TopicPartition) -> LeaderId:
-        return self._state(partition).leader_id
-
     def _expect_no_more(self, partition: TopicPartition, state: PartitionState) -> None:
         if state.moving_to is not None:
             _take_out(self._expected, state.moving_to, partition)
@@ -349,6 +363,8 @@ class MetadataState:
             yield BrokerRegistered(node_id=node_id, broker_id=at.broker_id, host=at.host, port=at.port, rack=at.rack)
             if broker.retired:
                 yield BrokerRetired(node_id=node_id)
+        for node in sorted(self.draining):
+            yield NodeDraining(node=node, is_draining=True)
         for leader in self.leaders.values():
             yield LeaderAdded(
                 leader_id=leader.leader_id,
@@ -394,7 +410,7 @@ class MetadataState:
         for leader_id, sources in released.items():
             adopted = tuple(Adoption(*partition, source.epoch_base) for partition, source in sources)
             yield PartitionsAdopted(leader_id=leader_id, adopted=adopted)
-            moved = tuple(Destination(*partition, self._leader_of(partition)) for partition, _ in sources)
+            moved = tuple(Destination(*partition, self.present_leader(partition)) for partition, _ in sources)
             yield PartitionsMoving(moves=moved)
             left = tuple(Departure(*partition, source.handover, source.leader_epoch) for partition, source in sources)
             yield PartitionsReleased(leader_id=leader_id, released=left)

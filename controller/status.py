@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from controller.drains import with_drains
 from controller.nodes import Node, waits_for_a_node
 from controller.rules import ClusterRules
 from controller.state import LeaderState, MetadataState
@@ -22,7 +23,7 @@ def describe(
         "cluster_id": state.cluster_id,
         "metadata": {"version": version, "epoch": epoch},
         "wal": {"classes": list(rules.wal_classes), "default": rules.default_wal},
-        "nodes": [_node(node) for node in rules.nodes],
+        "nodes": [_node(node) for node in with_drains(state, rules.nodes)],
         "brokers": [
             {
                 "node": node_id,

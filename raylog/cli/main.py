@@ -11,6 +11,7 @@ import typer
 from raylog.cli.balance import balance
 from raylog.cli.consume import consume
 from raylog.cli.deployment import start, stop
+from raylog.cli.drain import drain
 from raylog.cli.groups import groups
 from raylog.cli.move import move
 from raylog.cli.produce import produce
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(start)
 app.command()(stop)
+app.command()(drain)
 app.add_typer(topics, name="topics")
 app.command()(produce)
 app.command()(consume)

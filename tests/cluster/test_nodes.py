@@ -1,11 +1,13 @@
 """Raylog on a Ray of several nodes: clients see a broker on each, and go on when nodes end and join."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
 from tests.harness.load import Load, create_topic, read_all, until
@@ -162,3 +164,45 @@ def test_a_leader_waits_for_a_node_with_its_mount(
         cluster.add_node("d", disk="vol-1")
         load.acknowledges(500)
     load.check(read_all(a.bootstrap, "load"))
+
+
+def _group_reads_all(bootstrap: str, topic: str, stop: threading.Event, seen: set[bytes]) -> None:
+    """A member of a group that commits as it goes, until it is told to stop; what it has read is in ``seen``."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "drain", "auto.offset.reset": "earliest", "log_level": 0}
+    )
+    consumer.subscribe([topic])
+    try:
+        while not stop.is_set():
+            seen.update(message.value() for message in consumer.consume(500, timeout=0.2) if not message.error())
+    finally:
+        consumer.close()
+
+
+@pytest.mark.parametrize("who", ["operator", "ray"])
+def test_a_drained_node_is_empty_and_clients_go_on(cluster: RayCluster, start_raylog: StartRaylog, who: str) -> None:
+    a = cluster.add_node("a", is_head=True)
+    b = cluster.add_node("b")
+    start_raylog()
+    create_topic(a.bootstrap, "load", "file")
+    seen: set[bytes] = set()
+    stop = threading.Event()
+    both = f"{a.bootstrap},{b.bootstrap}"
+    group = threading.Thread(target=_group_reads_all, args=(both, "load", stop, seen), daemon=True)
+    group.start()
+    with Load(both, "load", idempotent=True) as load:
+        load.acknowledges(500)
+        if who == "operator":
+            cluster.raylog("drain", "b", "--address", cluster.address)
+        else:
+            cluster.give_notice(b)
+        until(lambda: list(_ports(a.bootstrap).values()) == [a.port], "the node's broker is retired")
+        until(lambda: not b.roles("GatewayActor") and not b.roles("LeaderActor"), "nothing is left on the node")
+        load.acknowledges(500)
+        b.kill()
+        load.acknowledges(500)
+    log = read_all(a.bootstrap, "load")
+    load.check(log)
+    until(lambda: seen == set(log.values()), "the group has read every record")
+    stop.set()
+    group.join(60)

@@ -41,7 +41,15 @@ class RayCluster:
             *("--object-store-memory=80000000", f"--labels={_label_text(said)}"),
             *(("--include-dashboard=false",) if is_head else ()),
         )
-        return RayNode(name, port, self._newest("raylet/raylet"))
+        raylet = self._newest("raylet/raylet")
+        return RayNode(name, port, raylet, _ray_id(raylet))
+
+    def give_notice(self, node: "RayNode") -> None:
+        """Tell Ray that the node will be taken away, as a provider's preemption notice does."""
+        self._run(
+            *("ray", "drain-node", f"--address={self.address}", f"--node-id={node.ray_id}"),
+            *("--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=test", "--deadline-remaining-seconds=600"),
+        )
 
     def raylog(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a ``raylog`` command line in the cluster's environment."""
@@ -96,9 +104,10 @@ class RayCluster:
 class RayNode:
     """One of its nodes."""
 
-    def __init__(self, name: str, port: int, raylet: psutil.Process) -> None:
+    def __init__(self, name: str, port: int, raylet: psutil.Process, ray_id: str) -> None:
         self.name = name
         self.port = port
+        self.ray_id = ray_id
         self._raylet = raylet
 
     @property
@@ -121,6 +130,11 @@ class RayNode:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(family, timeout=30)
+
+
+def _ray_id(raylet: psutil.Process) -> str:
+    [option] = [text for text in raylet.cmdline() if text.startswith(("--node_id=", "--node-id="))]
+    return option.partition("=")[2]
 
 
 def _label_text(labels: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ from controller.records import (
     LeaderAdded,
     LeaderPlaced,
     LeaderRegistered,
+    NodeDraining,
     PartitionsAdded,
     PartitionsAdopted,
     PartitionsMoving,
@@ -38,6 +39,7 @@ EVERY_RECORD = [
     DeploymentStarted(deployment_id="0a1b"),
     BrokerRegistered(node_id="10.0.0.1", broker_id=1, host="a.example", port=9092, rack="eu-1a"),
     BrokerRetired(node_id="10.0.0.1"),
+    NodeDraining(node="10.0.0.1", is_draining=True),
     LeaderAdded(leader_id=3, wal_class="object", dedicated=True, node="10.0.0.1", mount="vol-1"),
     LeaderPlaced(leader_id=3, node="10.0.0.2", mount="vol-1"),
     LeaderRegistered(leader_id=3, log_epoch=9, node_id="10.0.0.1", unix_path="/run/l.sock", host="10.0.0.1", port=7003),
@@ -61,7 +63,7 @@ def test_every_record_comes_back_as_it_was():
 
 
 def test_the_encoding_is_json_that_says_what_it_is():
-    content = json.loads(encode_records(EVERY_RECORD[9:10]))
+    content = json.loads(encode_records(EVERY_RECORD[10:11]))
     assert content == {
         "version": 2,
         "records": [

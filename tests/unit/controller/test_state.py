@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.drains import evacuate, with_drains
 from controller.moves import move_partitions
 from controller.nodes import Node, settle
 from controller.records import (
@@ -17,6 +18,7 @@ from controller.records import (
     BrokersConfigured,
     Departure,
     LeaderRegistered,
+    NodeDraining,
     PartitionsAdopted,
     PartitionsReleased,
     ProducerIdsAllocated,
@@ -48,6 +50,7 @@ STEPS = st.one_of(
     st.tuples(st.just("register"), NUMBER, NUMBER),
     st.tuples(st.just("broker"), st.sampled_from("xyz"), NUMBER),
     st.tuples(st.just("retire"), st.sampled_from("xyz")),
+    st.tuples(st.just("drain"), st.sampled_from("xyz"), st.booleans()),
     st.tuples(st.just("nodes"), st.sets(st.sampled_from("xyz"), min_size=1)),
     st.tuples(st.just("ids"), NUMBER),
     st.tuples(st.just("brokers"), NUMBER),
@@ -96,8 +99,11 @@ def decide(state, rng, step):
                 return [BrokerRegistered(node_id=node, broker_id=broker_id, host="h", port=port)]
             case ("retire", node) if node in state.brokers:
                 return [BrokerRetired(node_id=node)]
+            case ("drain", node, is_draining):
+                return [NodeDraining(node=node, is_draining=is_draining)]
             case ("nodes", names):
-                return settle(state, [Node(name=name, mounts={"file": "", "object": ""}) for name in sorted(names)])
+                nodes = [Node(name=name, mounts={"file": "", "object": ""}) for name in sorted(names)]
+                return [*settle(state, with_drains(state, nodes)), *evacuate(state, with_drains(state, nodes))]
             case ("ids", count):
                 return [ProducerIdsAllocated(next_id=state.next_producer_id + count)]
             case ("brokers", value):

@@ -1,0 +1,93 @@
+"""The loop that gives every node its gateways, and takes them, and all else, from nodes that drain."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from controller.drains import emptied, evacuate, retire
+from controller.journal import Journal
+from controller.nodes import Node
+from raylog.model.clock import Clock
+from raylog.model.errors import RetryError
+from raylog.model.ids import LeaderId
+from raylog.model.logs import RoleLogger, fields
+
+
+class NodeLauncher(Protocol):
+    """The port to what starts and ends roles on a node. Calls may be repeated; they raise RetryError if it cannot be now."""
+
+    async def ensure_gateways(self, node: str) -> None:
+        """Have the node's gateways running, until the node ends."""
+        ...
+
+    async def clear(self, node: str, leaders: Sequence[LeaderId]) -> None:
+        """Close the node's gateways, and these leaders, who lead nothing; they are not started again."""
+        ...
+
+
+class NodeKeeper:
+    """``run`` must be running. What it has done for a node it does again only after the node's next start, or its next drain."""
+
+    def __init__(
+        self,
+        launcher: NodeLauncher,
+        forget: Callable[[LeaderId], None],
+        journal: Callable[[], Journal],
+        nodes: Callable[[], Sequence[Node]],
+        clock: Clock,
+        retry_s: float,
+        log: RoleLogger,
+    ) -> None:
+        """``forget`` is told of leaders that are ended. ``nodes`` gives those of now; what an operator drains is draining."""
+        self._launcher = launcher
+        self._forget = forget
+        self._journal = journal
+        self._nodes = nodes
+        self._clock = clock
+        self._retry_s = retry_s
+        self._log = log
+        self._opened: set[str] = set()
+        self._cleared: set[str] = set()
+        self._wake = asyncio.Event()
+
+    def look(self) -> None:
+        """Nodes, or what is led on draining ones, may have changed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled. An error other than RetryError ends it."""
+        while True:
+            self._wake.clear()
+            try:
+                await self._step()
+            except RetryError as error:
+                self._log.warning("a node cannot be seen to, trying again", extra=fields(error=error))
+                await self._clock.sleep(self._retry_s)
+            else:
+                await self._wake.wait()
+
+    async def _step(self) -> None:
+        for node in self._nodes():
+            if node.is_draining:
+                continue
+            self._cleared.discard(node.start_id)
+            if node.start_id not in self._opened:
+                await self._launcher.ensure_gateways(node.name)
+                self._opened.add(node.start_id)
+        journal = self._journal()
+        journal.submit(evacuate(journal.planned, self._nodes()))
+        await journal.settled()
+        for node in emptied(journal.durable, self._nodes()):
+            if node.start_id not in self._cleared:
+                await self._clear(journal, node)
+
+    async def _clear(self, journal: Journal, node: Node) -> None:
+        journal.submit(retire(journal.planned, node))
+        await journal.settled()
+        idle = [leader.leader_id for leader in journal.durable.leaders.values() if leader.node == node.name]
+        self._opened.discard(node.start_id)
+        for leader_id in idle:
+            self._forget(leader_id)
+        await self._launcher.clear(node.name, idle)
+        self._cleared.add(node.start_id)
+        self._log.info("a node is drained", extra=fields(node=node.name))
