@@ -26,6 +26,14 @@ def register_broker(
     return endpoint, (*former, registered)
 
 
+def shown_brokers(state: MetadataState) -> list[BrokerEndpoint]:
+    """Those that clients are sent to, by id: all that are not retired, and of these none on a node that drains, if there are
+    others."""
+    live = {node_id: broker.endpoint for node_id, broker in state.brokers.items() if not broker.retired}
+    staying = [endpoint for node_id, endpoint in live.items() if node_id not in state.draining]
+    return sorted(staying or live.values(), key=lambda broker: broker.broker_id)
+
+
 def retire_brokers_except(state: MetadataState, live_nodes: Collection[str]) -> tuple[Record, ...]:
     """Send clients no more to any other node."""
     return tuple(

@@ -22,7 +22,7 @@ from controller.balance.describe import describe as describe_balance
 from controller.balance.describe import moved
 from controller.balance.views import PartitionName
 from controller.brokers import register_broker
-from controller.drains import with_drains
+from controller.drains import keep_drains, order_drain, with_drains
 from controller.journal import Journal, open_journal
 from controller.launcher import LeaderKeeper, LeaderLauncher, LeaderSite
 from controller.leader_watch import LeaderWatch
@@ -35,7 +35,6 @@ from controller.records import (
     ClusterCreated,
     DeploymentStarted,
     Destination,
-    NodeDraining,
     PartitionsAdopted,
     PartitionsMoving,
     ProducerIdsAllocated,
@@ -116,8 +115,8 @@ class Controller:
             leaders_per_class=max(1, leaders_per_class),
             topic_partitions_max=limits.controller.topic_partitions_max,
             broker_configs=broker_config.validate(broker_configs),
-            nodes=tuple(nodes),
         )
+        self._nodes = tuple(nodes)
         self._metrics = ControllerMetrics(registry)
         self._log = role_logger("controller")
         self._routes = RouteMaker(self._rules)
@@ -128,7 +127,7 @@ class Controller:
                 node_launcher,
                 self._forget_leader,
                 self._serving,
-                self._nodes,
+                lambda: self._rules.nodes,
                 clock,
                 limits.controller.launch_retry_s,
                 self._log,
@@ -176,8 +175,8 @@ class Controller:
             journal.submit([ClusterCreated(cluster_id=self._new_cluster_id())])
         if journal.planned.deployment_id != self._deployment_id:
             journal.submit([DeploymentStarted(deployment_id=self._deployment_id)])
-        if self._rules.nodes:
-            journal.submit(settle(journal.planned, self._nodes()))
+        if self._nodes:
+            self._settle_nodes()
         if journal.planned.topic(GroupsTopic) is None:
             groups = create_topic(journal.planned, self._rules, NewTopic(name=GroupsTopic), self._new_topic_id())
             journal.submit(groups.records)
@@ -296,34 +295,36 @@ class Controller:
 
     async def see_nodes(self, nodes: Sequence[Node]) -> None:
         """These nodes are there, and no others; for whoever knows (Ray does). Clients are sent no more to others."""
-        journal = self._serving()
-        self._rules = replace(self._rules, nodes=tuple(nodes))
-        journal.submit(settle(journal.planned, self._nodes()))
-        await journal.settled()
+        self._nodes = tuple(nodes)
+        self._settle_nodes()
+        await self._serving().settled()
         self._look_at_nodes()
 
     async def drain_node(self, name: str, *, drain: bool = True) -> None:
         """Have a node emptied, until it is gone or that is taken back (``drain`` False). Returns once it is durably wanted.
 
-        Raises InvalidError for a node that is not there.
+        Raises InvalidError for a node that is not there, or is the last one.
         """
         journal = self._serving()
-        names = [node.name for node in self._rules.nodes]
-        if name not in names:
-            raise InvalidError(f"There is no node '{name}': the nodes are {', '.join(names)}.")
-        if (name in journal.planned.draining) != drain:
-            journal.submit([NodeDraining(node=name, is_draining=drain)])
-            journal.submit(settle(journal.planned, self._nodes()))
+        journal.submit(order_drain(journal.planned, self._nodes, name, drain=drain))
+        self._settle_nodes()
         await journal.settled()
         self._look_at_nodes()
 
-    def _nodes(self) -> tuple[Node, ...]:
-        """Those of now, with what operators drain."""
-        return with_drains(self._serving().planned, self._rules.nodes)
+    def _settle_nodes(self) -> None:
+        """Have the metadata follow the nodes that are there, and the rules which of them drain."""
+        journal = self._serving()
+        journal.submit(keep_drains(journal.planned, self._nodes))
+        self._rules = replace(self._rules, nodes=with_drains(journal.planned, self._nodes))
+        journal.submit(settle(journal.planned, self._rules.nodes))
 
     def _forget_leader(self, leader_id: LeaderId) -> None:
         self._keeper.forget(leader_id)
         self._watch.forget(leader_id)
+        self._keeper.look()
+
+    def _is_cleared(self, node: Node) -> bool:
+        return self._node_keeper is not None and self._node_keeper.is_cleared(node)
 
     def _look_at_nodes(self) -> None:
         if self._node_keeper is not None:
@@ -445,6 +446,7 @@ class Controller:
             version=self._routes_version,
             epoch=journal.epoch,
             is_there=self._watch.is_there,
+            is_cleared=self._is_cleared,
         )
 
     def led_partitions(self) -> frozenset[TopicPartition]:
@@ -482,7 +484,7 @@ class Controller:
         self._balancer.committed(records)
         if affected:
             self._keeper.look()
-        if any(node.is_draining for node in self._nodes()):
+        if any(node.is_draining for node in self._rules.nodes):
             self._look_at_nodes()
         self._metrics.show(self._serving().durable)
         self._wake_all()

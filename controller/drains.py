@@ -1,22 +1,65 @@
 """How a node is emptied that is to go: its partitions move to leaders elsewhere, then it loses its broker and its roles. Pure.
 
-A node drains because Ray says so (a preemption, a node that is taken away) or because an operator does, which is in the metadata
-until the node is gone.
+A node drains because Ray says so (a preemption, a node that is taken away) or because an operator does. Either is in the metadata
+until that start of the node is gone, or the operator takes it back. So long the node gets nothing new, and clients are sent to
+the brokers of other nodes (``controller.brokers.shown_brokers``).
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from controller.brokers import shown_brokers
 from controller.nodes import Node, pool, spread
-from controller.records import BrokerRetired, Destination, LeaderAdded, PartitionsMoving, Record
+from controller.placement import free_dedicated
+from controller.records import BrokerRetired, Destination, LeaderAdded, NodeDraining, PartitionsMoving, Record
 from controller.state import LeaderState, MetadataState
+from raylog.model.errors import InvalidError
 from raylog.model.ids import LeaderId, TopicPartition
 
 
 def with_drains(state: MetadataState, nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """The nodes, of which those that an operator drains are draining as well."""
-    return tuple(replace(node, is_draining=True) if node.name in state.draining else node for node in nodes)
+    """The nodes, with what operators drain among those that drain."""
+    return tuple(replace(node, is_draining=True) if _is_drained(state, node) else node for node in nodes)
+
+
+def keep_drains(state: MetadataState, nodes: Sequence[Node]) -> tuple[Record, ...]:
+    """What follows for the drains in the metadata when these nodes are there, and no others, of which those are draining that Ray
+    drains: they are recorded, and drains of starts that are gone are over. So are those of operators that would leave no node
+    to serve clients, as the others have gone meanwhile."""
+    present = {(node.name, node.start_id) for node in nodes}
+    gone = [
+        _drain(name, start_id, False) for name, start_id in state.draining.items() if (name, start_id) not in present
+    ]
+    new = [
+        _drain(node.name, node.start_id, True) for node in nodes if node.is_draining and not _is_drained(state, node)
+    ]
+    if all(node.is_draining or _is_drained(state, node) for node in nodes):
+        gone += [_drain(node.name, node.start_id, False) for node in nodes if not node.is_draining]
+    return (*gone, *new)
+
+
+def order_drain(state: MetadataState, nodes: Sequence[Node], name: str, *, drain: bool) -> tuple[Record, ...]:
+    """An operator has a node emptied, or takes that back. Raises InvalidError where that cannot be."""
+    node = next((node for node in nodes if node.name == name), None)
+    if node is None:
+        names = ", ".join(node.name for node in nodes)
+        raise InvalidError(
+            f"There is no node '{name}': 'raylog status --address' shows those that are there ({names})."
+        )
+    if node.is_draining and not drain:
+        raise InvalidError(
+            f"It is Ray that takes node '{name}' away, which nobody can take back: start another node instead."
+        )
+    if _is_drained(state, node) == drain:
+        return ()
+    if drain and all(other.is_draining for other in with_drains(state, nodes) if other.name != name):
+        raise InvalidError(
+            f"Node '{name}' is the last one that is not drained, and what it leads has nowhere to go: start another node first, "
+            "or end Raylog with 'raylog stop'."
+        )
+    return (_drain(name, node.start_id, drain),)
 
 
 def evacuate(state: MetadataState, nodes: Sequence[Node]) -> tuple[Record, ...]:
@@ -39,6 +82,52 @@ def evacuate(state: MetadataState, nodes: Sequence[Node]) -> tuple[Record, ...]:
     return (*targets.added, PartitionsMoving(moves=tuple(moves))) if moves else ()
 
 
+def emptied(state: MetadataState, nodes: Sequence[Node]) -> list[Node]:
+    """The draining nodes on which nobody leads anything, or is to, as soon as clients have another broker."""
+    busy = {leader.node for leader in state.leaders.values() if state.is_needed(leader.leader_id)}
+    leaving = {node.name for node in nodes if node.is_draining}
+    if all(broker.node_id in leaving for broker in shown_brokers(state)):
+        return []
+    return [node for node in nodes if node.name in leaving - busy]
+
+
+def retire(state: MetadataState, node: Node) -> tuple[Record, ...]:
+    """The node's broker is no more."""
+    broker = state.brokers.get(node.name)
+    return (BrokerRetired(node_id=node.name),) if broker is not None and not broker.retired else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What a draining node still has."""
+
+    partitions: int
+    """Led there, or on their way there."""
+    staying: dict[str, int]
+    """Those of them that no node can take which does not drain, by WAL class."""
+
+
+def left_on(state: MetadataState, nodes: Sequence[Node], name: str) -> Left:
+    counts: Counter[str] = Counter()
+    for leader in state.leaders.values():
+        if leader.node == name:
+            counts[leader.wal_class] += state.partition_count(leader.leader_id) + len(state.expected(leader.leader_id))
+    staying = {
+        wal_class: count
+        for wal_class, count in sorted(counts.items())
+        if count and not any(node.takes(wal_class) for node in nodes)
+    }
+    return Left(partitions=counts.total(), staying=staying)
+
+
+def _is_drained(state: MetadataState, node: Node) -> bool:
+    return state.draining.get(node.name) == node.start_id
+
+
+def _drain(name: str, start_id: str, is_draining: bool) -> NodeDraining:
+    return NodeDraining(node=name, start_id=start_id, is_draining=is_draining)
+
+
 def _is_to_move(state: MetadataState, partition: TopicPartition, leaving: set[str]) -> bool:
     found = state.partition(partition)
     assert found is not None, partition
@@ -53,12 +142,15 @@ class _Targets:
         self._state = state
         self._nodes = nodes
         self._shared: dict[str, list[tuple[int, LeaderId]]] = {}
+        self._free: dict[str, Iterator[LeaderId]] = {}
         self._homes: dict[str, Iterator[Node]] = {}
         self._next_id = state.next_leader_id()
         self.added: list[LeaderAdded] = []
 
     def next(self, leaver: LeaderState) -> LeaderId | None:
-        """None where no node takes the class."""
+        """None where no node takes the class, or has not got its leaders yet."""
+        if not any(node.takes(leaver.wal_class) for node in self._nodes):
+            return None
         return self._next_dedicated(leaver.wal_class) if leaver.dedicated else self._next_shared(leaver.wal_class)
 
     def _next_shared(self, wal_class: str) -> LeaderId | None:
@@ -75,26 +167,17 @@ class _Targets:
         heapq.heapreplace(heap, (load + 1, leader_id))
         return leader_id
 
-    def _next_dedicated(self, wal_class: str) -> LeaderId | None:
-        homes = self._homes.setdefault(wal_class, spread(self._state, self._nodes, wal_class))
-        home = next(homes, None)
-        if home is None:
-            return None
-        added = LeaderAdded(
-            leader_id=self._next_id, wal_class=wal_class, dedicated=True, node=home.name, mount=home.mounts[wal_class]
+    def _next_dedicated(self, wal_class: str) -> LeaderId:
+        free = self._free.setdefault(wal_class, iter(free_dedicated(self._state, self._nodes, wal_class)))
+        found = next(free, None)
+        return self._add_dedicated(wal_class) if found is None else found
+
+    def _add_dedicated(self, wal_class: str) -> LeaderId:
+        home = next(self._homes.setdefault(wal_class, spread(self._state, self._nodes, wal_class)))
+        leader_id, self._next_id = self._next_id, LeaderId(self._next_id + 1)
+        self.added.append(
+            LeaderAdded(
+                leader_id=leader_id, wal_class=wal_class, dedicated=True, node=home.name, mount=home.mounts[wal_class]
+            )
         )
-        self._next_id = LeaderId(self._next_id + 1)
-        self.added.append(added)
-        return added.leader_id
-
-
-def emptied(state: MetadataState, nodes: Sequence[Node]) -> list[Node]:
-    """The draining nodes on which nobody leads anything, or is to."""
-    busy = {leader.node for leader in state.leaders.values() if state.is_needed(leader.leader_id)}
-    return [node for node in nodes if node.is_draining and node.name not in busy]
-
-
-def retire(state: MetadataState, node: Node) -> tuple[Record, ...]:
-    """Send clients no more to the node."""
-    broker = state.brokers.get(node.name)
-    return (BrokerRetired(node_id=node.name),) if broker is not None and not broker.retired else ()
+        return leader_id

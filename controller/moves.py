@@ -73,6 +73,11 @@ def _destination(state: MetadataState, move: Move, loads: dict[LeaderId, int]) -
             ErrorCode.reassignment_in_progress,
             f"Leader {present.leader_id} is still taking {move.topic}-{move.partition} over.",
         )
+    if target != present.leader_id and state.leaders[target].node in state.draining:
+        raise Refused(
+            ErrorCode.invalid_replica_assignment,
+            f"Leader {target} is on node '{state.leaders[target].node}', which is drained: name one on another node.",
+        )
     loads[target] += 1
     return [Destination(topic.topic_id, move.partition, target)]
 

@@ -1,4 +1,7 @@
-"""The loop that gives every node its gateways, and takes them, and all else, from nodes that drain."""
+"""The loop that gives every node its gateways, and takes them, and all else, from nodes that drain.
+
+One step after the other, each from what the metadata say: so the controller may die between any two.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -38,7 +41,7 @@ class NodeKeeper:
         retry_s: float,
         log: RoleLogger,
     ) -> None:
-        """``forget`` is told of leaders that are ended. ``nodes`` gives those of now; what an operator drains is draining."""
+        """``forget`` is told of leaders that have been ended. ``nodes`` gives those of now, settled, with all drains."""
         self._launcher = launcher
         self._forget = forget
         self._journal = journal
@@ -47,12 +50,18 @@ class NodeKeeper:
         self._retry_s = retry_s
         self._log = log
         self._opened: set[str] = set()
+        """Starts of nodes whose gateways are started."""
         self._cleared: set[str] = set()
+        """Starts of draining nodes on which nothing runs any more."""
         self._wake = asyncio.Event()
 
     def look(self) -> None:
         """Nodes, or what is led on draining ones, may have changed."""
         self._wake.set()
+
+    def is_cleared(self, node: Node) -> bool:
+        """Whether nothing runs there any more, as it drains."""
+        return node.start_id in self._cleared
 
     async def run(self) -> None:
         """Until cancelled. An error other than RetryError ends it."""
@@ -67,27 +76,33 @@ class NodeKeeper:
                 await self._wake.wait()
 
     async def _step(self) -> None:
+        self._forget_the_gone()
         for node in self._nodes():
-            if node.is_draining:
-                continue
-            self._cleared.discard(node.start_id)
-            if node.start_id not in self._opened:
+            if not node.is_draining and node.start_id not in self._opened:
                 await self._launcher.ensure_gateways(node.name)
                 self._opened.add(node.start_id)
         journal = self._journal()
         journal.submit(evacuate(journal.planned, self._nodes()))
         await journal.settled()
-        for node in emptied(journal.durable, self._nodes()):
+        ready = emptied(journal.durable, self._nodes())
+        self._cleared &= {node.start_id for node in ready}
+        for node in ready:
             if node.start_id not in self._cleared:
                 await self._clear(journal, node)
+
+    def _forget_the_gone(self) -> None:
+        present = {node.start_id for node in self._nodes()}
+        self._opened &= present
+        self._cleared &= present
 
     async def _clear(self, journal: Journal, node: Node) -> None:
         journal.submit(retire(journal.planned, node))
         await journal.settled()
         idle = [leader.leader_id for leader in journal.durable.leaders.values() if leader.node == node.name]
         self._opened.discard(node.start_id)
+        await self._launcher.clear(node.name, idle)
+        # Even if it is not to drain any more by now: whoever is needed again is started again.
         for leader_id in idle:
             self._forget(leader_id)
-        await self._launcher.clear(node.name, idle)
         self._cleared.add(node.start_id)
         self._log.info("a node is drained", extra=fields(node=node.name))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from controller.brokers import retire_brokers_except
-from controller.records import LeaderAdded, LeaderPlaced, NodeDraining, Record
+from controller.records import LeaderAdded, LeaderPlaced, Record
 from controller.state import LeaderState, MetadataState
 from raylog.model.ids import LeaderId
 
@@ -41,12 +41,10 @@ class Node:
 
 
 def settle(state: MetadataState, nodes: Sequence[Node]) -> tuple[Record, ...]:
-    """What follows when these nodes are there, and no others: brokers of the others are retired and their drains are over, and
-    each WAL class in use has its leaders on every node that takes it."""
-    present = {node.name for node in nodes}
+    """What follows when these nodes are there, and no others: brokers of the others are retired, and each WAL class in use has
+    its leaders on every node that takes it."""
     used = dict.fromkeys(leader.wal_class for leader in state.leaders.values() if not leader.dedicated)
-    records: list[Record] = list(retire_brokers_except(state, present))
-    records += (NodeDraining(node=name, is_draining=False) for name in sorted(state.draining - present))
+    records = list(retire_brokers_except(state, {node.name for node in nodes}))
     first = state.next_leader_id()
     for wal_class in used:
         missing = missing_leaders(state, nodes, wal_class, first)

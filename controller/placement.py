@@ -63,13 +63,22 @@ def _pool(
 
 
 def _dedicated(state: MetadataState, nodes: Sequence[Node], wal_class: str, partition_count: int) -> Placement:
-    idle = [
-        leader.leader_id
-        for leader in state.leaders.values()
-        if leader.dedicated and leader.wal_class == wal_class and not state.is_needed(leader.leader_id)
-    ][:partition_count]
+    idle = free_dedicated(state, nodes, wal_class)[:partition_count]
     added = new_leaders(state, nodes, wal_class, partition_count - len(idle), dedicated=True)
     return Placement(leaders=(*idle, *(leader.leader_id for leader in added)), added=added)
+
+
+def free_dedicated(state: MetadataState, nodes: Sequence[Node], wal_class: str) -> list[LeaderId]:
+    """Dedicated leaders of a class that lead nothing, and are not on a node that drains."""
+    leaving = {node.name for node in nodes if node.is_draining}
+    return [
+        leader.leader_id
+        for leader in state.leaders.values()
+        if leader.dedicated
+        and leader.wal_class == wal_class
+        and leader.node not in leaving
+        and not state.is_needed(leader.leader_id)
+    ]
 
 
 def new_leaders(

@@ -53,9 +53,11 @@ class BrokerRetired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeDraining:
-    """An operator has the node emptied, and nothing put there; or no more so, also because the node is gone."""
+    """The node is to be emptied, as an operator or Ray says, and nothing put there; or no more so, also because it is gone."""
 
     node: str
+    start_id: str
+    """Of the node's start that is meant: one of this name that has come back since is another matter."""
     is_draining: bool
 
 

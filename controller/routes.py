@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import NamedTuple
 
+from controller.brokers import shown_brokers
 from controller.rules import ClusterRules
 from controller.state import MetadataState, PartitionState, TopicState
 from raylog.model.ids import BROKER_ID_NONE, LeaderId, TopicId
@@ -17,11 +18,9 @@ class RouteMaker:
         self._topics: dict[TopicId, _Made] = {}
 
     def table(self, state: MetadataState, version: int) -> RoutingTable:
-        """The table of ``state``; leaders that never opened are left out, and so are retired brokers."""
+        """The table of ``state``; leaders that never opened are left out, and so are brokers that nobody is to be sent to."""
         self._topics = {topic_id: self._made(topic, version) for topic_id, topic in state.topics.items()}
-        brokers = sorted(
-            (broker.endpoint for broker in state.brokers.values() if not broker.retired), key=lambda b: b.broker_id
-        )
+        brokers = shown_brokers(state)
         leaders: dict[LeaderId, LeaderEndpoint] = {
             leader_id: leader.endpoint for leader_id, leader in state.leaders.items() if leader.endpoint is not None
         }

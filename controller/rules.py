@@ -18,7 +18,7 @@ class ClusterRules:
     broker_configs: dict[str, str] = field(default_factory=dict)
     """From the configuration file; what was set through Kafka goes before it."""
     nodes: tuple[Node, ...] = ()
-    """Those of now, which change, without what operators drain; empty where nobody tells of nodes: leaders run anywhere then."""
+    """Those of now, which change; empty where nobody tells of nodes: leaders run anywhere then."""
 
     def merged_broker_configs(self, state: MetadataState) -> dict[str, str]:
         return {**self.broker_configs, **state.broker_configs}

@@ -98,8 +98,8 @@ class MetadataState:
     deployment_id: str = ""
     brokers: dict[str, BrokerState] = field(default_factory=dict)
     """By node id."""
-    draining: set[str] = field(default_factory=set)
-    """Names of the nodes that an operator has emptied."""
+    draining: dict[str, str] = field(default_factory=dict)
+    """Nodes that are to be emptied, by name, each with the start that is meant."""
     leaders: dict[LeaderId, LeaderState] = field(default_factory=dict)
     topics: dict[TopicId, TopicState] = field(default_factory=dict)
     topic_ids: dict[str, TopicId] = field(default_factory=dict)
@@ -205,9 +205,9 @@ class MetadataState:
                 self.brokers[record.node_id] = replace(self.brokers[record.node_id], retired=True)
             case NodeDraining():
                 if record.is_draining:
-                    self.draining.add(record.node)
+                    self.draining[record.node] = record.start_id
                 else:
-                    self.draining.discard(record.node)
+                    self.draining.pop(record.node, None)
             case LeaderAdded():
                 self.leaders[record.leader_id] = LeaderState(
                     leader_id=record.leader_id,
@@ -363,8 +363,8 @@ class MetadataState:
             yield BrokerRegistered(node_id=node_id, broker_id=at.broker_id, host=at.host, port=at.port, rack=at.rack)
             if broker.retired:
                 yield BrokerRetired(node_id=node_id)
-        for node in sorted(self.draining):
-            yield NodeDraining(node=node, is_draining=True)
+        for node, start_id in self.draining.items():
+            yield NodeDraining(node=node, start_id=start_id, is_draining=True)
         for leader in self.leaders.values():
             yield LeaderAdded(
                 leader_id=leader.leader_id,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from controller.drains import with_drains
+from controller.drains import left_on
 from controller.nodes import Node, waits_for_a_node
 from controller.rules import ClusterRules
 from controller.state import LeaderState, MetadataState
@@ -16,14 +16,16 @@ def describe(
     version: int,
     epoch: int,
     is_there: Callable[[LeaderId], bool],
+    is_cleared: Callable[[Node], bool],
 ) -> dict[str, object]:
-    """The cluster by its nodes, brokers, leaders and topics. A leader is up when ``is_there`` says that it was heard just now."""
+    """The cluster by its nodes, brokers, leaders and topics. A leader is up when ``is_there`` says that it was heard just now; a
+    drain is over when ``is_cleared`` says that nothing runs on the node any more."""
     partitions = [partition for topic in state.topics.values() for partition in topic.partitions]
     return {
         "cluster_id": state.cluster_id,
         "metadata": {"version": version, "epoch": epoch},
         "wal": {"classes": list(rules.wal_classes), "default": rules.default_wal},
-        "nodes": [_node(node) for node in with_drains(state, rules.nodes)],
+        "nodes": [{**_node(node), "drain": _drain(state, rules, node, is_cleared)} for node in rules.nodes],
         "brokers": [
             {
                 "node": node_id,
@@ -60,6 +62,16 @@ def _node(node: Node) -> dict[str, object]:
         "mounts": node.mounts,
         "draining": node.is_draining,
     }
+
+
+def _drain(
+    state: MetadataState, rules: ClusterRules, node: Node, is_cleared: Callable[[Node], bool]
+) -> dict[str, object] | None:
+    """How far a drain is; None for a node that does not drain."""
+    if not node.is_draining:
+        return None
+    left = left_on(state, rules.nodes, node.name)
+    return {"partitions": left.partitions, "staying": left.staying, "is_over": is_cleared(node)}
 
 
 def _leader(leader: LeaderState) -> dict[str, object]:

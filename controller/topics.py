@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from kio.schema.errors import ErrorCode
 
-from controller.drains import with_drains
 from controller.placement import place
 from controller.records import PartitionsAdded, Record, TopicCreated, TopicDeleted
 from controller.rules import ClusterRules, Refused
@@ -64,7 +63,7 @@ def create_topic(state: MetadataState, rules: ClusterRules, topic: NewTopic, top
         dedicated=settings.dedicated_leader,
         partition_count=count,
         leaders_per_class=rules.leaders_per_class,
-        nodes=with_drains(state, rules.nodes),
+        nodes=rules.nodes,
     )
     created = TopicCreated(
         topic_id=topic_id, name=topic.name, configs=configs, leaders=placement.leaders, internal=internal
@@ -103,7 +102,7 @@ def add_partitions(state: MetadataState, rules: ClusterRules, name: str, total: 
         dedicated=topic_config.wants_dedicated_leaders(topic.configs),
         partition_count=total - present,
         leaders_per_class=rules.leaders_per_class,
-        nodes=with_drains(state, rules.nodes),
+        nodes=rules.nodes,
         own_counts=present_leaders,
     )
     added = PartitionsAdded(topic_id=topic.topic_id, leaders=placement.leaders)

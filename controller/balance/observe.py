@@ -60,13 +60,14 @@ def _leader(
     is_idle = not state.is_needed(leader_id)
     can_start = leader.wal_class in rules.wal_classes and not waits_for_a_node(leader, rules.nodes)
     can_serve = is_there(leader_id) or (is_idle and can_start)
+    open_as = Standing.DRAINING if leader.node in state.draining else Standing.OPEN
     return LeaderView(
         leader_id=leader_id,
         node=leader.node if at is None else at.node_id,
         wal_classes=frozenset({leader.wal_class}),
         capacity=capacity * book.speed(leader_id),
         dedicated=leader.dedicated,
-        standing=Standing.OPEN if can_serve else Standing.AWAY,
+        standing=open_as if can_serve else Standing.AWAY,
         is_measured=is_idle or (at is not None and book.leader(leader_id, at.log_epoch) is not None),
     )
 

@@ -28,9 +28,13 @@ def show_nodes(address: str, *, json: bool) -> None:
 
 def _node(node: dict[str, Any], broker: dict[str, Any] | None, leaders: list[dict[str, Any]]) -> tuple[object, ...]:
     here = sum(leader["node"] == node["node"] and leader["needed"] for leader in leaders)
-    state = "draining" if node["draining"] else "serves" if broker else "starting"
+    state = _drain(node["drain"]) if node["drain"] else "serves" if broker else "starting"
     shown = (broker["broker_id"], broker["address"]) if broker else (None, None)
     return (node["node"], *shown, node["zone"], here, state)
+
+
+def _drain(drain: dict[str, Any]) -> str:
+    return "drained" if drain["is_over"] else f"draining: {drain['partitions']} partitions left"
 
 
 def _state(leader: dict[str, Any]) -> str:

@@ -67,7 +67,7 @@ OF_VERSION_1: list[Record] = [
 EVERY_RECORD: list[Record] = [
     *OF_VERSION_1,
     DeploymentStarted(deployment_id="0a1b"),
-    NodeDraining(node="10.0.0.1", is_draining=True),
+    NodeDraining(node="10.0.0.1", start_id="5f3a", is_draining=True),
     LeaderAdded(leader_id=LeaderId(5), wal_class="disk", node="10.0.0.1", mount="raylog-wal-disk=a"),
     LeaderPlaced(leader_id=LeaderId(5), node="10.0.0.2", mount="raylog-wal-disk=a"),
 ]

@@ -7,13 +7,15 @@ from uuid import UUID
 
 import pytest
 
-from controller.drains import emptied, evacuate, with_drains
+from controller.brokers import register_broker, shown_brokers
+from controller.drains import emptied, evacuate, keep_drains, left_on, order_drain, with_drains
+from controller.moves import move_partitions
 from controller.nodes import Node, settle
-from controller.records import Adoption, Departure, NodeDraining, PartitionsAdopted, PartitionsReleased
+from controller.records import Adoption, Departure, PartitionsAdopted, PartitionsReleased
 from controller.rules import ClusterRules
 from controller.state import MetadataState
-from controller.topics import create_topic
-from raylog.model.admin import NewTopic
+from controller.topics import create_topic, delete_topic
+from raylog.model.admin import Move, NewTopic, TopicSelector
 from raylog.model.errors import InvalidError, RetryError
 
 RULES = ClusterRules(wal_classes=("file", "object"), default_wal="file", leaders_per_class=1, topic_partitions_max=100)
@@ -27,6 +29,8 @@ class World:
         self.state = MetadataState()
         self.nodes = nodes
         self.topics = 0
+        for port, node in enumerate(nodes):
+            self.apply(register_broker(self.state, node_id=node.name, host="h", port=port, rack=None)[1])
 
     def create(self, partitions: int, **configs: str) -> None:
         self.topics += 1
@@ -59,8 +63,20 @@ class World:
             self.state.validate()
 
     def drain(self, *nodes: Node) -> None:
-        self.nodes = nodes
-        self.apply([*settle(self.state, nodes), *evacuate(self.state, nodes)])
+        """These nodes are there, of which Ray drains some."""
+        self.apply(keep_drains(self.state, nodes))
+        self.nodes = with_drains(self.state, nodes)
+        self.apply(settle(self.state, self.nodes))
+        self.apply(evacuate(self.state, self.nodes))
+
+    def order(self, name: str, *, drain: bool = True) -> None:
+        """By an operator; Ray drains nothing."""
+        present = [replace(node, is_draining=False) for node in self.nodes]
+        self.apply(order_drain(self.state, present, name, drain=drain))
+        self.drain(*present)
+
+    def shown(self) -> list[str]:
+        return [broker.node_id for broker in shown_brokers(self.state)]
 
     def led(self) -> Counter:
         """Partitions by node."""
@@ -140,15 +156,88 @@ def test_what_no_other_node_can_lead_stays():
     assert world.led() == {"a": 1}
     assert emptied(world.state, world.nodes) == []
 
+    left = left_on(world.state, world.nodes, "a")
+    assert (left.partitions, left.staying) == (1, {"file": 1})
 
-def test_an_operators_drain_lasts_until_the_node_is_gone():
+
+def test_an_operators_drain_lasts_until_that_start_of_the_node_is_gone():
     world = World(A, B)
-    world.apply([NodeDraining(node="a", is_draining=True)])
-    assert with_drains(world.state, (A, B)) == (A_LEAVES, B)
-    world.apply(settle(world.state, (A, B)))
-    assert world.state.draining == {"a"}
-    world.apply(settle(world.state, (B,)))
-    assert world.state.draining == set()
+    world.order("a")
+    assert world.nodes == (A_LEAVES, B)
+    world.drain(A, B)
+    assert world.state.draining == {"a": "start-a"}
+    again = replace(A, start_id="start-again")
+    world.drain(again, B)
+    assert world.nodes == (again, B)
+    assert world.state.draining == {}
+
+
+def test_an_operators_drain_is_taken_back_and_rays_is_not():
+    world = World(A, B, C)
+    world.order("a")
+    world.order("a", drain=False)
+    assert (world.nodes, world.state.draining) == ((A, B, C), {})
+    world.drain(A_LEAVES, B, C)
+    with pytest.raises(InvalidError, match="Ray that takes node 'a' away"):
+        order_drain(world.state, world.nodes, "a", drain=False)
+
+
+def test_clients_are_sent_to_other_nodes_from_a_drains_beginning():
+    world = World(A, B, C)
+    world.order("b")
+    assert world.shown() == ["a", "c"]
+    world.order("b", drain=False)
+    assert world.shown() == ["a", "b", "c"]
+    world.drain(*(replace(node, is_draining=True) for node in (A, B, C)))
+    assert world.shown() == ["a", "b", "c"], "somebody must be"
+
+
+def test_a_node_is_cleared_only_when_clients_have_another_broker():
+    world = World(A)
+    world.drain(A_LEAVES, B)
+    assert emptied(world.state, world.nodes) == []
+    world.apply(register_broker(world.state, node_id="b", host="h", port=9, rack=None)[1])
+    assert emptied(world.state, world.nodes) == [A_LEAVES]
+
+
+def test_the_last_node_is_not_drained():
+    world = World(A, B)
+    world.order("a")
+    with pytest.raises(InvalidError, match="last one that is not drained"):
+        order_drain(world.state, (A, B), "b", drain=True)
+    world.drain(A)
+    assert (world.nodes, world.state.draining) == ((A,), {}), "the other has gone, so this one has its share again"
+
+
+def test_nothing_new_goes_to_a_draining_node():
+    world = World(A, B)
+    world.create(2)
+    world.create(2, **{"raylog.leader": "dedicated"})
+    world.adopt()
+    world.order("b")
+    world.release()
+    world.adopt()
+    world.create(2)
+    world.create(2, **{"raylog.leader": "dedicated"})
+    assert world.led() == {"a": 8}
+    records, [result] = move_partitions(world.state, [Move(topic="t1", partition=0, to_leader=2)])
+    assert records == ()
+    assert "on node 'b', which is drained" in result.error_message
+
+
+def test_a_free_dedicated_leader_elsewhere_is_used_again():
+    world = World(A, B)
+    world.create(4, **{"raylog.leader": "dedicated"})
+    world.adopt()
+    count = len(world.state.leaders)
+    world.apply(delete_topic(world.state, RULES, TopicSelector(name="t1")).records)
+    world.create(1, **{"raylog.leader": "dedicated"})
+    world.adopt()
+    [node] = world.led()
+    world.order(node)
+    world.release()
+    assert node not in world.led()
+    assert len(world.state.leaders) == count
 
 
 @dataclass
@@ -183,19 +272,23 @@ async def test_the_controller_opens_nodes_and_clears_those_that_are_drained(clus
     controller = await cluster.start((), nodes=[A, B], node_launcher=nodes, leaders_per_class=1)
     await nodes.called(("open", "a"))
     await nodes.called(("open", "b"))
-    await controller.register_broker("a", "h", 1, None)
-    with pytest.raises(InvalidError, match="the nodes are a, b"):
+    a = await controller.register_broker("a", "h", 1, None)
+    await controller.register_broker("b", "h", 2, None)
+    with pytest.raises(InvalidError, match=r"no node 'c': .* \(a, b\)"):
         await controller.drain_node("c")
     await controller.drain_node("b")
+    assert (await controller.watch_routes(0)).brokers == (a,)
+    drain = (await controller.status())["nodes"][1]["drain"]
+    assert drain == {"partitions": 2, "staying": {}, "is_over": False}
     # b's leader has not adopted anything: it is not cleared before it has, and has released it again.
     assert ("clear", "b", 2) not in nodes.calls
     await controller.see_nodes([A])
-    assert (await controller.status())["nodes"][0]["draining"] is False
+    assert (await controller.status())["nodes"][0]["drain"] is None
     nodes.calls.clear()
     await controller.see_nodes([A, replace(B, start_id="again")])
     await nodes.called(("open", "b"))
     state = await controller.status()
-    assert [node["draining"] for node in state["nodes"]] == [False, False]
+    assert [node["drain"] for node in state["nodes"]] == [None, None]
 
 
 async def test_a_node_that_leads_nothing_is_cleared_at_once_and_opened_again_when_the_drain_is_taken_back(cluster):
@@ -203,10 +296,12 @@ async def test_a_node_that_leads_nothing_is_cleared_at_once_and_opened_again_whe
     empty = replace(C, mounts={})
     controller = await cluster.start((), nodes=[A, empty], node_launcher=nodes, leaders_per_class=1)
     await nodes.called(("open", "c"))
-    broker = await controller.register_broker("c", "h", 3, None)
+    a = await controller.register_broker("a", "h", 1, None)
+    await controller.register_broker("c", "h", 3, None)
     await controller.drain_node("c")
     await nodes.called(("clear", "c"))
-    assert broker not in (await controller.watch_routes(0)).brokers
+    assert (await controller.watch_routes(0)).brokers == (a,)
+    assert (await controller.status())["nodes"][1]["drain"]["is_over"]
     nodes.calls.clear()
     await controller.drain_node("c", drain=False)
     await nodes.called(("open", "c"))

@@ -39,7 +39,7 @@ EVERY_RECORD = [
     DeploymentStarted(deployment_id="0a1b"),
     BrokerRegistered(node_id="10.0.0.1", broker_id=1, host="a.example", port=9092, rack="eu-1a"),
     BrokerRetired(node_id="10.0.0.1"),
-    NodeDraining(node="10.0.0.1", is_draining=True),
+    NodeDraining(node="10.0.0.1", start_id="5f3a", is_draining=True),
     LeaderAdded(leader_id=3, wal_class="object", dedicated=True, node="10.0.0.1", mount="vol-1"),
     LeaderPlaced(leader_id=3, node="10.0.0.2", mount="vol-1"),
     LeaderRegistered(leader_id=3, log_epoch=9, node_id="10.0.0.1", unix_path="/run/l.sock", host="10.0.0.1", port=7003),

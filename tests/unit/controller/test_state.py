@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.drains import evacuate, with_drains
+from controller.drains import evacuate, keep_drains, with_drains
 from controller.moves import move_partitions
 from controller.nodes import Node, settle
 from controller.records import (
@@ -100,10 +100,11 @@ def decide(state, rng, step):
             case ("retire", node) if node in state.brokers:
                 return [BrokerRetired(node_id=node)]
             case ("drain", node, is_draining):
-                return [NodeDraining(node=node, is_draining=is_draining)]
+                return [NodeDraining(node=node, start_id="", is_draining=is_draining)]
             case ("nodes", names):
                 nodes = [Node(name=name, mounts={"file": "", "object": ""}) for name in sorted(names)]
-                return [*settle(state, with_drains(state, nodes)), *evacuate(state, with_drains(state, nodes))]
+                seen = with_drains(state, nodes)
+                return [*keep_drains(state, nodes), *settle(state, seen), *evacuate(state, seen)]
             case ("ids", count):
                 return [ProducerIdsAllocated(next_id=state.next_producer_id + count)]
             case ("brokers", value):
