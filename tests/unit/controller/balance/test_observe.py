@@ -1,0 +1,54 @@
+"""What the planner is shown of leaders on nodes that drain."""
+
+from uuid import UUID
+
+import pytest
+
+from controller.balance.book import LoadBook
+from controller.balance.observe import sight, view_of
+from controller.balance.plan import Reason
+from controller.balance.planner import plan
+from controller.balance.views import Goals, Standing
+from controller.nodes import Node
+from controller.records import Adoption, NodeDraining, PartitionsAdopted
+from controller.rules import ClusterRules
+from controller.state import MetadataState
+from controller.topics import create_topic
+from raylog.model.admin import NewTopic
+from raylog.model.limits import BalanceLimits
+from tests.harness.manual_clock import ManualClock
+
+NODES = tuple(Node(name=name, start_id=name, mounts={"file": ""}) for name in "ab")
+RULES = ClusterRules(
+    wal_classes=("file",), default_wal="file", leaders_per_class=1, topic_partitions_max=100, nodes=NODES
+)
+
+
+@pytest.fixture
+def state():
+    """Leader 1 is on node a and leads two partitions, leader 2 as many on node b, which drains."""
+    made = MetadataState()
+    topic = NewTopic(name="t", partitions=4)
+    for record in create_topic(made, RULES, topic, UUID(int=1)).records:
+        made.apply(record)
+    for leader_id in made.leaders:
+        adopted = tuple(Adoption(*partition, 7) for partition in made.led_by(leader_id))
+        made.apply(PartitionsAdopted(leader_id=leader_id, adopted=adopted))
+    made.apply(NodeDraining(node="b", start_id="b", is_draining=True))
+    return made
+
+
+def seen(state, is_there):
+    return view_of(sight(state, RULES, LoadBook(ManualClock(), BalanceLimits()), is_there, capacity=1e6))
+
+
+def test_leaders_of_a_draining_node_are_draining_and_only_lose_partitions(state):
+    view = seen(state, lambda _: True)
+    assert [leader.standing for leader in view.leaders] == [Standing.OPEN, Standing.DRAINING]
+    moves = plan(view, Goals()).moves
+    assert [(move.source, move.target, move.reason) for move in moves] == [(2, 1, Reason.DRAINED)] * 2
+
+
+def test_one_that_does_not_answer_is_away(state):
+    view = seen(state, lambda leader_id: leader_id == 1)
+    assert [leader.standing for leader in view.leaders] == [Standing.OPEN, Standing.AWAY]
