@@ -176,10 +176,21 @@ def test_pods_are_not_privileged_and_carry_no_secret(documents: list[Document]) 
 
 def test_every_command_is_one_that_raylog_has(documents: list[Document]) -> None:
     texts = [text for _, c in containers(documents) for text in c.get("args", ())]
+    texts += [c["lifecycle"]["preStop"]["exec"]["command"][-1] for _, c in containers(documents) if "lifecycle" in c]
     found = [words for text in texts for words in commands.commands_in_shell(text)]
-    assert {words[0] for words in found} == {"start", "status"}
+    assert {words[0] for words in found} == {"start", "status", "drain"}
     for words in found:
         commands.check(words)
+
+
+def test_a_broker_is_drained_within_its_grace_and_by_its_own_name(documents: list[Document]) -> None:
+    for group in groups(documents)[1:]:
+        (container,) = group["template"]["spec"]["containers"]
+        text = container["lifecycle"]["preStop"]["exec"]["command"][-1]
+        ((_, node, _, timeout_s),) = commands.commands_in_shell(text)
+        assert int(timeout_s) < group["template"]["spec"]["terminationGracePeriodSeconds"]
+        assert node == group.get("labels", {}).get("raylog.io/node", "$POD_IP")
+        assert node != "$POD_IP" or [variable["name"] for variable in container["env"]] == ["POD_IP"]
 
 
 def test_every_zone_has_a_service_of_its_own() -> None:
