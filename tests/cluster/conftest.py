@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.ray_cluster import RayCluster, StartRaylog
 from tests.harness.s3_servers import MotoServer
 from tests.harness.serve import ServeProcess, free_port
 
@@ -38,3 +39,22 @@ def moto_s3(tmp_path: Path) -> Iterator[str]:
     """An S3 server (moto) in its own process with one bucket, as a ``--store`` URL."""
     with MotoServer(tmp_path) as server:
         yield server.store_url("cluster")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[RayCluster]:
+    """A Ray without nodes, so far."""
+    made = RayCluster(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def start_raylog(cluster: RayCluster, tmp_path: Path) -> StartRaylog:
+    """``raylog start`` on a folder as the bucket; Raylog goes on after it."""
+
+    def start(*arguments: str) -> None:
+        where = ("--address", cluster.address, "--store", str(tmp_path / "bucket"), "--listen", "127.0.0.1:9092")
+        cluster.raylog("start", *where, "--metrics", "", *arguments)
+
+    return start

@@ -1,48 +1,20 @@
 """Raylog on a Ray of several nodes: clients see a broker on each, and go on when nodes end and join."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
-from tests.harness.load import Load, create_topic, read_all, until
-from tests.harness.ray_cluster import RayCluster, RayNode
+from tests.harness.load import Load, broker_ports, create_topic, read_all, until
+from tests.harness.ray_cluster import RayCluster, RayNode, StartRaylog
 
 pytestmark = pytest.mark.timeout(480)
-
-StartRaylog = Callable[..., None]
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[RayCluster]:
-    made = RayCluster(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def start_raylog(cluster: RayCluster, tmp_path: Path) -> StartRaylog:
-    """``raylog start`` on a folder as the bucket; Raylog goes on after it."""
-
-    def start(*arguments: str) -> None:
-        where = ("--address", cluster.address, "--store", str(tmp_path / "bucket"), "--listen", "127.0.0.1:9092")
-        cluster.raylog("start", *where, "--metrics", "", *arguments)
-
-    return start
 
 
 def _admin(bootstrap: str, client_id: str = "test") -> AdminClient:
     return AdminClient({"bootstrap.servers": bootstrap, "client.id": client_id, "log_level": 0})
-
-
-def _ports(bootstrap: str) -> dict[int, int]:
-    """Of the brokers that Metadata shows, by id."""
-    return {id_: broker.port for id_, broker in _admin(bootstrap).list_topics(timeout=30).brokers.items()}
 
 
 def _leaders(bootstrap: str, topic: str, client_id: str = "test") -> list[int]:
@@ -74,7 +46,7 @@ def test_each_node_is_a_broker_and_serves_every_partition(cluster: RayCluster, s
     a = cluster.add_node("a", is_head=True, zone="east")
     b = cluster.add_node("b", zone="west")
     start_raylog()
-    ports = _ports(a.bootstrap)
+    ports = broker_ports(a.bootstrap)
     assert sorted(ports.values()) == sorted((a.port, b.port))
     brokers = {port: id_ for id_, port in ports.items()}
     create_topic(a.bootstrap, "spread", "file")
@@ -93,19 +65,21 @@ def test_a_killed_node_costs_no_acknowledged_record_and_comes_back_as_it_was(
     a = cluster.add_node("a", is_head=True)
     b = cluster.add_node("b")
     start_raylog()
-    before = _ports(a.bootstrap)
+    before = broker_ports(a.bootstrap)
     create_topic(a.bootstrap, "load", "file")
     assert set(_leaders(a.bootstrap, "load")) == set(before)
     with Load(f"{a.bootstrap},{b.bootstrap}", "load", idempotent=True) as load:
         load.acknowledges(500)
         b.kill()
         load.acknowledges(500)
-        until(lambda: list(_ports(a.bootstrap).values()) == [a.port], "the node's broker is retired")
-        assert set(_leaders(a.bootstrap, "load")) == set(_ports(a.bootstrap))
+        until(lambda: list(broker_ports(a.bootstrap).values()) == [a.port], "the node's broker is retired")
+        assert set(_leaders(a.bootstrap, "load")) == set(broker_ports(a.bootstrap))
         c = cluster.add_node("b")
-        until(lambda: sorted(_ports(a.bootstrap).values()) == sorted((a.port, c.port)), "the node's broker is back")
+        until(
+            lambda: sorted(broker_ports(a.bootstrap).values()) == sorted((a.port, c.port)), "the node's broker is back"
+        )
         load.acknowledges(500)
-    assert set(_ports(c.bootstrap)) == set(before), "a node keeps its broker id"
+    assert set(broker_ports(c.bootstrap)) == set(before), "a node keeps its broker id"
     load.check(read_all(c.bootstrap, "load"))
     # The node has a leader again, which new partitions are given to.
     create_topic(a.bootstrap, "later", "file")
@@ -164,45 +138,3 @@ def test_a_leader_waits_for_a_node_with_its_mount(
         cluster.add_node("d", disk="vol-1")
         load.acknowledges(500)
     load.check(read_all(a.bootstrap, "load"))
-
-
-def _group_reads_all(bootstrap: str, topic: str, stop: threading.Event, seen: set[bytes]) -> None:
-    """A member of a group that commits as it goes, until it is told to stop; what it has read is in ``seen``."""
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "drain", "auto.offset.reset": "earliest", "log_level": 0}
-    )
-    consumer.subscribe([topic])
-    try:
-        while not stop.is_set():
-            seen.update(message.value() for message in consumer.consume(500, timeout=0.2) if not message.error())
-    finally:
-        consumer.close()
-
-
-@pytest.mark.parametrize("who", ["operator", "ray"])
-def test_a_drained_node_is_empty_and_clients_go_on(cluster: RayCluster, start_raylog: StartRaylog, who: str) -> None:
-    a = cluster.add_node("a", is_head=True)
-    b = cluster.add_node("b")
-    start_raylog()
-    create_topic(a.bootstrap, "load", "file")
-    seen: set[bytes] = set()
-    stop = threading.Event()
-    both = f"{a.bootstrap},{b.bootstrap}"
-    group = threading.Thread(target=_group_reads_all, args=(both, "load", stop, seen), daemon=True)
-    group.start()
-    with Load(both, "load", idempotent=True) as load:
-        load.acknowledges(500)
-        if who == "operator":
-            cluster.raylog("drain", "b", "--address", cluster.address)
-        else:
-            cluster.give_notice(b)
-        until(lambda: list(_ports(a.bootstrap).values()) == [a.port], "the node's broker is retired")
-        until(lambda: not b.roles("GatewayActor") and not b.roles("LeaderActor"), "nothing is left on the node")
-        load.acknowledges(500)
-        b.kill()
-        load.acknowledges(500)
-    log = read_all(a.bootstrap, "load")
-    load.check(log)
-    until(lambda: seen == set(log.values()), "the group has read every record")
-    stop.set()
-    group.join(60)

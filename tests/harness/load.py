@@ -110,6 +110,12 @@ def create_topic(bootstrap: str, topic: str, wal: str) -> None:
     admin.create_topics([new])[topic].result(60)
 
 
+def broker_ports(bootstrap: str) -> dict[int, int]:
+    """Of the brokers that Metadata shows, by id."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    return {id_: broker.port for id_, broker in admin.list_topics(timeout=30).brokers.items()}
+
+
 def until(reached: Callable[[], T], what: str) -> T:
     """What ``reached`` gives once it is true; other processes are watched, so it is asked again and again."""
     pause = threading.Event()

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -15,6 +15,9 @@ from tests.harness.serve import free_port
 
 _START_S = 60
 _MARK = "RAYLOG_TEST_RAY"
+
+StartRaylog = Callable[..., None]
+"""Takes further options of ``raylog start``."""
 
 
 class RayCluster:
@@ -122,7 +125,9 @@ class RayNode:
 
     def kill(self) -> None:
         """As if the machine lost its power: the raylet and all of its workers at once."""
-        family = [self._raylet, *self._raylet.children(recursive=True)]
+        family = [self._raylet]
+        with contextlib.suppress(psutil.NoSuchProcess):  # one that Ray has drained may have ended by itself
+            family += self._raylet.children(recursive=True)
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGSTOP)

@@ -4,7 +4,7 @@ What Ray does in a cluster (start what the controller asks for, start again what
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from controller.controller import Controller
 from controller.garbage_rounds import collect_in_rounds
 from controller.launcher import LeaderSite
+from controller.nodes import Node
 from gateway.gateway import Gateway
 from raylog.leader.leader import Leader
 from raylog.model.errors import FencedError, RetryError
@@ -48,6 +49,9 @@ from tests.sim.trace import Trace
 RUN_DIR = Path("/tmp/raylog-sim")
 """Only its name is used, in addresses: the same in every run, as it is written to the bucket."""
 
+
+_CLOSE_S = 0.25
+"""What a role has to close in before it is ended."""
 
 HELD_BYTES = LeaderLimits().unflushed_bytes_max
 SPILLING_BYTES = 4 * 1024
@@ -95,6 +99,8 @@ class Shape:
     wal_classes: tuple[str, ...] = ("file", "object")
     is_wal_shared: bool = False
     """The file WAL lies on NFS."""
+    has_nodes: bool = False
+    """The controller is told of nodes, one for each gateway, and places leaders on them."""
     broker_configs: dict[str, str] = field(
         default_factory=lambda: {
             "group.initial.rebalance.delay.ms": "0",
@@ -140,7 +146,9 @@ class SimCluster:
         self.everyone: list[Process] = []
         self.failures: list[str] = []
         """Roles that ended in what is neither a fence nor a fault of ours."""
-        self._wal_classes: dict[LeaderId, str] = {}
+        self._sites: dict[LeaderId, LeaderSite] = {}
+        self._cleared: set[str] = set()
+        """Nodes without a gateway, as they drain."""
         self._started = 0
         self._garbage = GarbageTasks(
             start=self._start_task,
@@ -186,12 +194,7 @@ class SimCluster:
         if process.is_dead:
             return
         self.trace.event("kill", f"{process.name}{' with its machine' if power_lost else ''}")
-        disk = self.disks.get(self._leader_id(process))
-        process.kill()
-        if disk is not None:
-            disk.cut_off(process, power_lost=power_lost)
-        self.network.drop(process)
-        self.seat.vacate(process)
+        self._end(process, power_lost=power_lost)
         self.loop.later(restart_s, self._restart, process)
 
     def pause(self, process: Process, seconds: float) -> None:
@@ -225,7 +228,7 @@ class SimCluster:
     async def ensure_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         await asyncio.sleep(self._rng.uniform(0, 0.05))
         if leader_id not in self.leaders:
-            self._wal_classes[leader_id] = site.wal_class
+            self._sites[leader_id] = site
             self.loop.later(0.0, self._start_leader, leader_id)
 
     async def replace_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
@@ -234,7 +237,27 @@ class SimCluster:
             raise RetryError("The launcher is away.")
         self.loop.later(0.0, self._start_leader, leader_id)
 
+    async def ensure_gateways(self, node: str) -> None:
+        await asyncio.sleep(self._rng.uniform(0, 0.05))
+        if node in self._cleared:
+            self._cleared.discard(node)
+            index = self._nodes().index(node)
+            self.gateways[index] = self._start_gateway(index)
+
+    async def clear(self, node: str, leaders: Sequence[LeaderId]) -> None:
+        await asyncio.sleep(self._rng.uniform(0, 0.05))
+        self.trace.event("clear", node)
+        self._cleared.add(node)
+        ending = [self.leaders.pop(leader_id) for leader_id in leaders if leader_id in self.leaders]
+        for process in (self.gateways[self._nodes().index(node)], *ending):
+            self.restart_gracefully(process)
+            self.loop.later(_CLOSE_S, self._end, process)
+        await asyncio.sleep(_CLOSE_S)
+
     # Starting
+
+    def _nodes(self) -> list[str]:
+        return [f"node-{index}" for index in range(self.shape.gateways)]
 
     def _start_controller(self) -> None:
         process = self._new_process("controller", "node-0")
@@ -255,6 +278,12 @@ class SimCluster:
             leaders_per_class=shape.leaders_per_class,
             broker_configs=shape.broker_configs,
             registry=CollectorRegistry(),
+            nodes=[
+                Node(name=name, start_id=name, mounts=dict.fromkeys(shape.wal_classes, ""))
+                for name in self._nodes()
+                if shape.has_nodes
+            ],
+            node_launcher=self if shape.has_nodes else None,
         )
         try:
             await controller.start()
@@ -318,7 +347,8 @@ class SimCluster:
             await gateway.close()
 
     def _start_leader(self, leader_id: LeaderId) -> None:
-        process = self._new_process(f"leader-{leader_id}", f"node-{leader_id % self.shape.gateways}")
+        node = self._sites[leader_id].node or f"node-{leader_id % self.shape.gateways}"
+        process = self._new_process(f"leader-{leader_id}", node)
         self.leaders[leader_id] = process
         if leader_id not in self.disks:
             rng = Random(f"{self._seed}/disk/{leader_id}")
@@ -348,7 +378,7 @@ class SimCluster:
             await leader.close()
 
     def _wal(self, process: Process, leader_id: LeaderId) -> Wal:
-        if self._wal_classes[leader_id] == "object":
+        if self._sites[leader_id].wal_class == "object":
             return ObjectWal(flush_policy=FlushPolicy(interval_ms=100, max_bytes=1 << 20, immediate=True))
         disk = self.disks[leader_id]
         return FileWal(
@@ -390,6 +420,16 @@ class SimCluster:
         process.main = process.run(life)
         process.main.add_done_callback(partial(self._ended, process), context=self.loop.world())
 
+    def _end(self, process: Process, *, power_lost: bool = False) -> None:
+        if process.is_dead:
+            return
+        disk = self.disks.get(self._leader_id(process))
+        process.kill()
+        if disk is not None:
+            disk.cut_off(process, power_lost=power_lost)
+        self.network.drop(process)
+        self.seat.vacate(process)
+
     def _ended(self, process: Process, main: "asyncio.Task[None]") -> None:
         if process.is_dead or main.cancelled():
             return
@@ -406,7 +446,7 @@ class SimCluster:
         """Unless a newer one has taken its place."""
         if process is self.seat.process:
             self._start_controller()
-        elif process in self.gateways:
+        elif process in self.gateways and process.node not in self._cleared:
             index = self.gateways.index(process)
             self.gateways[index] = self._start_gateway(index)
         elif self.leaders.get(self._leader_id(process)) is process:

@@ -7,7 +7,7 @@ from typing import Any
 
 from raylog.leader.leader import Leader
 from raylog.model.admin import ConfigAlteration, ConfigChange
-from raylog.model.errors import RetryError
+from raylog.model.errors import InvalidError, RetryError
 from raylog.model.limits import BalanceLimits
 from tests.sim.cluster import SPILLING_BYTES, Shape, limits
 from tests.sim.control import ControllerClient
@@ -54,6 +54,7 @@ BALANCED_SHAPE = Shape(
     ),
 )
 """Loads of clients that write ten times a second are worth a move; so are idle partitions."""
+DRAINED_SHAPE = Shape(gateways=3, has_nodes=True)
 SLEEPING_COLLECTOR_SHAPE = Shape(
     gateways=1,
     wal_classes=("object",),
@@ -187,6 +188,27 @@ async def _tell_of_moves(run: Run) -> None:
                 run.trace.event("balance", f"{name} to {move[0]}")
 
 
+async def drained(run: Run) -> None:
+    """All kinds of trouble, while operators drain nodes and take that back; most drains come to their end."""
+    draining = asyncio.ensure_future(_drain_nodes(run))
+    try:
+        await random_trouble(run)
+    finally:
+        draining.cancel()
+
+
+async def _drain_nodes(run: Run) -> None:
+    client: Any = ControllerClient(run.cluster.seat)
+    asker = Process(run.cluster.loop, "asker", "clients")
+    while True:
+        name = f"node-{run.rng.randrange(run.shape.gateways)}"
+        for drain, seconds in ((True, run.rng.choice((0.05, 1.0, 3.0))), (False, run.rng.uniform(0.0, 0.5))):
+            run.trace.event("drain", f"{name} {drain}")
+            with contextlib.suppress(RetryError, InvalidError):  # the latter for the last one
+                await asker.run(client.drain_node(name, drain=drain))
+            await asyncio.sleep(seconds)
+
+
 async def outage(run: Run) -> None:
     """The bucket is away for two minutes."""
     await asyncio.sleep(2.0)
@@ -238,4 +260,5 @@ SCENARIOS = {
     "outage": (OUTAGE_SHAPE, outage),
     "spilling_outages": (SPILLING_SHAPE, spilling_outages),
     "balanced": (BALANCED_SHAPE, balanced),
+    "drained": (DRAINED_SHAPE, drained),
 }

@@ -80,6 +80,15 @@ def test_partitions_move_by_load_in_the_middle_of_trouble() -> None:
     assert seen["balance"] >= 4 and seen["wants"] >= 4, seen
 
 
+def test_nodes_are_emptied_in_the_middle_of_trouble() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(4):
+        report = run_seed(f"drained/{seed}")
+        assert not report.anomalies, report.text()
+        seen.update(line.split()[1] for line in report.trace.lines)
+    assert seen["drain"] >= 8 and seen["clear"] >= 4, seen
+
+
 def test_a_seed_gives_the_same_run_in_every_process() -> None:
     """Every callback, event and byte in the bucket, with strings and addresses hashed differently."""
     digests = [_digests(hash_seed, seeds=("3", "8", "sleeping_collector/1")) for hash_seed in ("1", "4242")]
