@@ -24,6 +24,7 @@ from raylog.model.errors import AlreadyExistsError, InvalidError, NotFoundError,
 
 _POLL_S = 0.2
 _CONNECT_S_MAX = 5.0
+_ORDER_S_MAX = 10.0
 
 
 class JoinedCluster:
@@ -99,12 +100,13 @@ class JoinedCluster:
         return status
 
     def drain(self, node: str, *, drain: bool) -> None:
-        """Have a node emptied, or no more so. Raises InvalidError for one that is not there, and what ``status`` raises."""
+        """Have a node emptied, or no more so; may be repeated. Raises InvalidError where that cannot be, else as ``status``."""
         import ray
 
         self.check()
         try:
-            outcome = ray.get(self._controller().call.remote("drain_node", (node,), {"drain": drain}))
+            ordered = self._controller().call.remote("drain_node", (node,), {"drain": drain})
+            outcome = ray.get(ordered, timeout=_ORDER_S_MAX)
         except ray.exceptions.RayError as error:
             raise _restarting() from error
         outcome.unwrap()
