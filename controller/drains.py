@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from controller.brokers import shown_brokers
-from controller.nodes import Node, pool, spread
+from controller.nodes import Node, can_be_placed, pool, spread
 from controller.placement import free_dedicated
 from controller.records import BrokerRetired, Destination, LeaderAdded, NodeDraining, PartitionsMoving, Record
 from controller.state import LeaderState, MetadataState
@@ -113,9 +113,7 @@ def left_on(state: MetadataState, nodes: Sequence[Node], name: str) -> Left:
         if leader.node == name:
             counts[leader.wal_class] += state.partition_count(leader.leader_id) + len(state.expected(leader.leader_id))
     staying = {
-        wal_class: count
-        for wal_class, count in sorted(counts.items())
-        if count and not any(node.takes(wal_class) for node in nodes)
+        wal_class: count for wal_class, count in sorted(counts.items()) if count and not can_be_placed(wal_class, nodes)
     }
     return Left(partitions=counts.total(), staying=staying)
 
@@ -149,7 +147,7 @@ class _Targets:
 
     def next(self, leaver: LeaderState) -> LeaderId | None:
         """None where no node takes the class, or has not got its leaders yet."""
-        if not any(node.takes(leaver.wal_class) for node in self._nodes):
+        if not can_be_placed(leaver.wal_class, self._nodes):
             return None
         return self._next_dedicated(leaver.wal_class) if leaver.dedicated else self._next_shared(leaver.wal_class)
 

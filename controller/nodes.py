@@ -98,6 +98,11 @@ def spread(state: MetadataState, nodes: Sequence[Node], wal_class: str) -> Itera
         yield node
 
 
+def can_be_placed(wal_class: str, nodes: Sequence[Node]) -> bool:
+    """Whether a further leader of the class has somewhere to go. Where nobody tells of nodes, it has."""
+    return not nodes or any(_taking(nodes, wal_class))
+
+
 def waits_for_a_node(leader: LeaderState, nodes: Iterable[Node]) -> bool:
     """Whether no node there is has its WAL. Where nobody tells of nodes, none is waited for."""
     known = list(nodes)

@@ -17,6 +17,7 @@ from controller.journal import Journal
 from controller.leader_watch import LeaderWatch
 from controller.metrics import ControllerMetrics
 from controller.moves import move_partitions
+from controller.nodes import can_be_placed
 from controller.placement import new_leaders
 from controller.records import PartitionsMoving, PartitionsReleased, Record
 from controller.rules import ClusterRules
@@ -171,7 +172,7 @@ class Balancer:
         journal, rules = self._journal(), self._rules()
         is_any = False
         for shortage in look.plan.shortages:
-            if shortage.wal_class not in rules.wal_classes:
+            if shortage.wal_class not in rules.wal_classes or not can_be_placed(shortage.wal_class, rules.nodes):
                 continue
             wanted = min(shortage.partitions, look.goals.moves_max) if shortage.dedicated else 1
             added = new_leaders(journal.planned, rules.nodes, shortage.wal_class, wanted, dedicated=shortage.dedicated)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from controller.nodes import Node
 from raylog.model.admin import Adopted, ConfigAlteration, ConfigChange, Move, NewTopic, Released
 from raylog.model.ids import LeaderId, LogEpoch, TopicPartition
 from raylog.model.limits import BalanceLimits, Limits
@@ -215,3 +216,21 @@ async def test_the_balance_is_plain_data(make: Any) -> None:
     assert seen["leaders"][0]["cpu"] == 0.1
     assert seen["explanation"]["stay"] == "balanced"
     assert (await leaders.controller.balance(("hot", 9)))["explanation"] is None
+
+
+async def test_no_leader_is_added_for_what_no_node_takes_that_does_not_drain(
+    cluster: Any, leader_endpoint: Any
+) -> None:
+    nodes = [
+        Node(name="node-a", start_id="a", mounts={"file": "", "object": ""}),
+        Node(name="node-b", start_id="b", mounts={"object": ""}),
+    ]
+    controller = await cluster.start((), broker_configs=OFF, nodes=nodes, leaders_per_class=1)
+    leaders = Leaders(controller, leader_endpoint)
+    await leaders.register(1)
+    await controller.drain_node("node-a")
+    seen = await controller.balance()
+    assert [leader["standing"] for leader in seen["leaders"]] == ["draining"]
+    assert seen["shortages"] == [{"wal": "file", "dedicated": False, "partitions": 2}]
+    assert await controller.balance_now() == {}
+    assert len((await controller.status())["leaders"]) == 1
