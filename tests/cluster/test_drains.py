@@ -69,7 +69,7 @@ def test_an_operator_empties_a_node_under_load_and_takes_it_back(
         with Load(both, TOPIC, idempotent=True) as load:
             load.acknowledges(500)
             assert _drain(cluster, "b") == {"node": "b", "drained": True}
-            assert _is_empty(b), "the command returns when nothing is left"
+            until(lambda: _is_empty(b), "the processes of what was ended are gone")
             assert list(broker_ports(a.bootstrap).values()) == [a.port]
             assert _status(cluster, "b")["drain"] == {"partitions": 0, "staying": {}, "is_over": True}
             refused = cluster.raylog("drain", "a", "--address", cluster.address, check=False)
