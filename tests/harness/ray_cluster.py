@@ -13,7 +13,7 @@ import psutil
 from actors.settings import prepare_environment
 from tests.harness.serve import free_port
 
-_START_S = 60
+_START_S = 180
 _MARK = "RAYLOG_TEST_RAY"
 
 StartRaylog = Callable[..., None]
