@@ -12,6 +12,7 @@ from raylog.cli.balance import balance
 from raylog.cli.consume import consume
 from raylog.cli.deployment import start, stop
 from raylog.cli.groups import groups
+from raylog.cli.lab import lab
 from raylog.cli.move import move
 from raylog.cli.produce import produce
 from raylog.cli.serve import serve
@@ -45,6 +46,7 @@ app.command()(status)
 app.command()(move)
 app.command()(balance)
 app.add_typer(store, name="store")
+app.add_typer(lab, name="lab")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -8,8 +8,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from confluent_kafka.admin import AdminClient
 
+from lab.ray_cluster import RayCluster, RayNode
 from tests.harness.load import Load, create_topic, read_all, until
-from tests.harness.ray_cluster import RayCluster, RayNode
 
 pytestmark = pytest.mark.timeout(480)
 

@@ -1,4 +1,4 @@
-"""A real Ray of several nodes on this machine, for tests that join it, take nodes away and add some. Each node is one raylet."""
+"""A real Ray of several nodes on this machine, to take nodes away from and to add some to. Each node is one raylet."""
 
 import contextlib
 import os
@@ -11,14 +11,15 @@ from pathlib import Path
 import psutil
 
 from actors.settings import prepare_environment
-from tests.harness.serve import free_port
+from lab.ports import free_port
+from raylog.model.errors import RetryError
 
 _START_S = 60
-_MARK = "RAYLOG_TEST_RAY"
+_MARK = "RAYLOG_LAB_RAY"
 
 
 class RayCluster:
-    """``close`` ends every process of it, whatever has become of the test."""
+    """``close`` ends every process of it, whatever has become of those who use it."""
 
     def __init__(self, folder: Path) -> None:
         self.gcs_port = free_port()
@@ -41,10 +42,18 @@ class RayCluster:
             *("--object-store-memory=80000000", f"--labels={_label_text(said)}"),
             *(("--include-dashboard=false",) if is_head else ()),
         )
-        return RayNode(name, port, self._newest("raylet/raylet"))
+        raylet = self._newest("raylet/raylet")
+        return RayNode(name, port, raylet, _ray_id(raylet))
+
+    def give_notice(self, node: "RayNode") -> None:
+        """Tell Ray that the node will be taken away, as a provider's preemption notice does."""
+        self._run(
+            *("ray", "drain-node", f"--address={self.address}", f"--node-id={node.ray_id}"),
+            *("--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=test", "--deadline-remaining-seconds=600"),
+        )
 
     def raylog(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a ``raylog`` command line in the cluster's environment."""
+        """Run a ``raylog`` command line in the cluster's environment. Raises RetryError if it fails, unless not to ``check``."""
         done = subprocess.run(
             [sys.executable, "-m", "raylog.cli.main", *arguments],
             env=self._env,
@@ -53,7 +62,8 @@ class RayCluster:
             timeout=150,
             check=False,
         )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
+        if check and done.returncode != 0:
+            raise RetryError(f"'raylog {arguments[0]}' failed: {_last_line(done.stderr or done.stdout)}")
         return done
 
     def processes(self, name: str = "") -> list[psutil.Process]:
@@ -81,7 +91,9 @@ class RayCluster:
                 timeout=_START_S,
                 check=False,
             )
-        assert done.returncode == 0, output.read_text()
+        if done.returncode != 0:
+            said = output.read_text(errors="replace")
+            raise RetryError(f"'{program} {arguments[0]}' failed; {output} says why, last: {_last_line(said)}")
 
     def _newest(self, name: str) -> psutil.Process:
         return max(self.processes(name), key=lambda process: process.create_time())
@@ -96,9 +108,10 @@ class RayCluster:
 class RayNode:
     """One of its nodes."""
 
-    def __init__(self, name: str, port: int, raylet: psutil.Process) -> None:
+    def __init__(self, name: str, port: int, raylet: psutil.Process, ray_id: str) -> None:
         self.name = name
         self.port = port
+        self.ray_id = ray_id
         self._raylet = raylet
 
     @property
@@ -111,9 +124,15 @@ class RayNode:
             return [child.pid for child in self._raylet.children() if title in _command_line(child)]
         return []
 
+    def family(self) -> list[psutil.Process]:
+        """The raylet and all of its workers; none when they have ended."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return [self._raylet, *self._raylet.children(recursive=True)]
+        return []
+
     def kill(self) -> None:
         """As if the machine lost its power: the raylet and all of its workers at once."""
-        family = [self._raylet, *self._raylet.children(recursive=True)]
+        family = self.family()
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGSTOP)
@@ -123,8 +142,17 @@ class RayNode:
         psutil.wait_procs(family, timeout=30)
 
 
+def _ray_id(raylet: psutil.Process) -> str:
+    [option] = [text for text in raylet.cmdline() if text.startswith(("--node_id=", "--node-id="))]
+    return str(option.partition("=")[2])
+
+
 def _label_text(labels: Mapping[str, str]) -> str:
     return ",".join(f"raylog.io/{key}={value}" for key, value in labels.items())
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it said nothing"])[-1]
 
 
 def _command_line(process: psutil.Process) -> str:
