@@ -8,6 +8,8 @@ from lab.shapes import Shape
 
 HEAD = "a"
 """The first node of a local cluster. It has Ray's GCS, and so outlives every experiment."""
+WAL_CLASSES = ("file", "object")
+"""Of a local cluster; the first is that of topics which say none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,12 @@ from typing import Final
 
 import yaml
 
-from lab.experiment import HEAD, Event, Experiment, Kind, Load, LocalCluster, RunningCluster, Topics
+from lab.experiment import HEAD, WAL_CLASSES, Event, Experiment, Kind, Load, LocalCluster, RunningCluster, Topics
 from lab.shapes import Diurnal, Shape, Spike, Steady
 from lab.yaml_table import Table
 from raylog.model.config import HostPort
 from raylog.model.errors import InvalidError
+from raylog.model.limits import Limits
 from raylog.storage.latency_model import LATENCY_MODELS
 
 _SHAPES: Final = ("steady", "spike", "diurnal", "skewed")
@@ -39,8 +40,8 @@ def parse(text: str, name: str, file: str) -> Experiment:
         top = Table(yaml.safe_load(text), file)
     except yaml.YAMLError as error:
         raise InvalidError(f"{file} is not valid YAML: {_yaml_problem(error)}.") from error
-    topics = tuple(_topics(table) for table in top.tables("topics", least=1))
     cluster = _cluster(top)
+    topics = tuple(_topics(table, cluster) for table in top.tables("topics", least=1))
     seconds = top.number("seconds", above=True)
     experiment = Experiment(
         name=name,
@@ -85,14 +86,23 @@ def _local(table: Table) -> LocalCluster:
     count = table.whole("nodes", 2, least=1)
     if count > _NODES_MAX:
         raise table.wrong("nodes", f"at most {_NODES_MAX}, as all are on this machine")
-    limits = table.table("limits")
+    limits = _limits(table.table("limits"))
     return LocalCluster(
         nodes=tuple(chr(ord(HEAD) + number) for number in range(count)),
         latency=table.choice("latency", ("none", *LATENCY_MODELS), "none").removeprefix("none"),
         options={key: table.whole(key) for key in ("leaders", "gateways", "spares") if key in table},
         broker=table.settings("broker"),
-        limits={group: _numbers(limits.table(group)) for group in limits.keys()},  # noqa: SIM118  (not a mapping)
+        limits=limits,
     )
+
+
+def _limits(table: Table) -> dict[str, dict[str, float]]:
+    limits = {group: _numbers(table.table(group)) for group in table.keys()}  # noqa: SIM118  (not a mapping)
+    try:
+        Limits.from_mapping(limits)
+    except InvalidError as error:
+        raise InvalidError(f"{table.file}: 'cluster.limits' is wrong. {error}") from error
+    return limits
 
 
 def _numbers(table: Table) -> dict[str, float]:
@@ -110,12 +120,13 @@ def _running(table: Table) -> RunningCluster:
     return RunningCluster(bootstrap=bootstrap, address=table.text("address", ""), metrics=table.texts("metrics"))
 
 
-def _topics(table: Table) -> Topics:
+def _topics(table: Table, cluster: LocalCluster | RunningCluster) -> Topics:
+    is_local = isinstance(cluster, LocalCluster)
     made = Topics(
         name=table.text("name"),
         count=table.whole("count", 1, least=1),
         partitions=table.whole("partitions", 1, least=1),
-        wal=table.text("wal", ""),
+        wal=table.choice("wal", WAL_CLASSES, WAL_CLASSES[0]) if is_local else table.text("wal", ""),
         config=table.settings("config"),
     )
     table.finish()

@@ -56,8 +56,12 @@ class LocalLab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._ended.set()
+        self.cut_short()
         self._ray.close()
+
+    def cut_short(self) -> None:
+        """What lasts for a while ends now, as the run does."""
+        self._ended.set()
 
     def counts(self) -> counters.Counts:
         return counters.from_folder(self._folder / "run" / "metrics")

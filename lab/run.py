@@ -45,7 +45,7 @@ def run(experiment: Experiment, folder: Path, journal: Journal, observe: Observe
             partitions = {topics.name: _partitions(topics) for topics in experiment.topics}
             everything = [partition for some in partitions.values() for partition in some]
             display.say(f"waiting for leaders of {len(everything)} partitions")
-            _wait_until_led(admin, everything, journal)
+            _wait_until_led(admin, everything, journal, display)
             with Watch(journal, cluster.bootstrap, observe, cluster.counts, display.refresh) as watch:
                 display.watch(watch, journal)
                 _load(experiment, cluster, journal, partitions, display)
@@ -89,7 +89,7 @@ def _made_topics(experiment: Experiment, cluster: LabCluster, admin: AdminClient
                     deleted.result(_ANSWER_S_MAX)
 
 
-def _wait_until_led(admin: AdminClient, partitions: Sequence[Part], journal: Journal) -> None:
+def _wait_until_led(admin: AdminClient, partitions: Sequence[Part], journal: Journal, display: Display) -> None:
     deadline = journal.now() + _LED_S_MAX
     while True:
         topics = admin.list_topics(timeout=_ANSWER_S_MAX).topics
@@ -98,7 +98,7 @@ def _wait_until_led(admin: AdminClient, partitions: Sequence[Part], journal: Jou
             return
         if journal.now() > deadline:
             raise RetryError(f"{left[0]} had no leader after {_LED_S_MAX:.0f} s; 'raylog status' shows why.")
-        journal.wait_for_change(_LOOK_EVERY_S)
+        display.pause(_LOOK_EVERY_S)
 
 
 def _is_led(topic: Any, index: int) -> bool:
@@ -124,12 +124,16 @@ def _load(
             journal.write("began")
             display.begin(journal.now(), experiment.seconds)
             with Striking(experiment.events, cluster.strike, journal, display.say):
-                display.pause(experiment.seconds)
+                try:
+                    display.pause(experiment.seconds)
+                except BaseException:
+                    cluster.cut_short()
+                    raise
             journal.write("ended")
             display.say("the load has ended; waiting for what is not acknowledged")
         read = [one for load in experiment.loads if load.members for one in partitions[load.topics]]
         display.say("waiting for the groups to catch up")
-        _wait_until_read(read, journal)
+        _wait_until_read(read, journal, display)
 
 
 def _start_members(
@@ -173,14 +177,14 @@ def _start_producers(
         )
 
 
-def _wait_until_read(partitions: Sequence[Part], journal: Journal) -> None:
+def _wait_until_read(partitions: Sequence[Part], journal: Journal, display: Display) -> None:
     """Until the groups have had all that is acknowledged."""
     deadline = journal.now() + _CATCH_UP_S_MAX
     while left := [one for one in partitions if _is_behind(journal, one)]:
         if journal.now() > deadline:
             journal.oddity(f"a group has not read {left[0]} to its end in {_CATCH_UP_S_MAX:.0f} s without load")
             return
-        journal.wait_for_change(_LOOK_EVERY_S)
+        display.pause(_LOOK_EVERY_S)
 
 
 def _is_behind(journal: Journal, partition: Part) -> bool:

@@ -10,7 +10,7 @@ class Table:
     """A mapping at a place in a file. ``finish`` after the last key, so that unknown ones are refused."""
 
     def __init__(self, value: object, file: str, place: str = "") -> None:
-        self._file = file
+        self.file = file
         self._place = place
         if not isinstance(value, Mapping):
             what = f"'{place}'" if place else "The experiment"
@@ -65,13 +65,13 @@ class Table:
 
     def table(self, key: str) -> "Table":
         """Empty where nothing is said."""
-        return Table(self._get(key, {}), self._file, self._at(key))
+        return Table(self._get(key, {}), self.file, self._at(key))
 
     def tables(self, key: str, *, least: int) -> list["Table"]:
         value = self._get(key, [] if least == 0 else None)
         if isinstance(value, str) or not isinstance(value, Sequence) or len(value) < least:
             raise self.wrong(key, f"a list of {f'at least {least}' if least else 'any number of'} tables")
-        return [Table(one, self._file, f"{self._at(key)}[{number}]") for number, one in enumerate(value)]
+        return [Table(one, self.file, f"{self._at(key)}[{number}]") for number, one in enumerate(value)]
 
     def finish(self) -> None:
         """Raises InvalidError for a key that nobody has asked for."""
@@ -79,14 +79,14 @@ class Table:
             if key not in self._asked:
                 where = f" in '{self._place}'" if self._place else ""
                 raise InvalidError(
-                    f"{self._file}: there is no key '{key}'{where}; the keys there are {', '.join(self._asked)}."
+                    f"{self.file}: there is no key '{key}'{where}; the keys there are {', '.join(self._asked)}."
                 )
 
     def wrong(self, key: str, wanted: str) -> InvalidError:
         """The error for a value that is not what is wanted."""
         if key not in self._values:
-            return InvalidError(f"{self._file}: '{self._at(key)}' is missing: it must be {wanted}.")
-        return InvalidError(f"{self._file}: '{self._at(key)}' must be {wanted}, not {_shown(self._values[key])}.")
+            return InvalidError(f"{self.file}: '{self._at(key)}' is missing: it must be {wanted}.")
+        return InvalidError(f"{self.file}: '{self._at(key)}' must be {wanted}, not {_shown(self._values[key])}.")
 
     def _get(self, key: str, default: Any) -> Any:
         self._asked[key] = None

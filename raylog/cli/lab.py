@@ -134,12 +134,12 @@ def _run(experiment: "Experiment", keep: Path | None) -> "Outcome":
     from lab.run import run as run_experiment
 
     clock = SystemClock()
-    interrupts = Interrupts()
-    interrupts.install()
     folder = keep or Path(tempfile.mkdtemp(prefix="raylog-lab-"))
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise InvalidError(f"The folder {folder} is not empty: name another with --keep.")
+    interrupts = Interrupts()
+    interrupts.install()
     title = f"{experiment.name}: {experiment.title}"
     display = Display(title, Console(stderr=True), clock, _pause(interrupts), prices_of(experiment))
     try:
