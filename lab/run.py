@@ -1,6 +1,6 @@
 """One run of an experiment: a cluster, its topics, load, events, a look each second, and everything read again in the end.
 
-The journal is all that is left of it: what it says is measured by lab/outcome.py.
+The journal is all that is left of it: lab/measure.py makes figures of it.
 """
 
 import contextlib
@@ -75,30 +75,37 @@ def _made_topics(experiment: Experiment, cluster: LabCluster, admin: AdminClient
         for topics in experiment.topics
         for name in topics.names
     ]
-    for name, created in admin.create_topics(new, operation_timeout=_ANSWER_S_MAX).items():
-        try:
-            created.result(_ANSWER_S_MAX)
-        except KafkaException as error:
-            raise InvalidError(f"Topic '{name}' cannot be made: {error.args[0].str()}") from error
+    made: list[str] = []
     try:
+        for name, created in admin.create_topics(new, operation_timeout=_ANSWER_S_MAX).items():
+            try:
+                created.result(_ANSWER_S_MAX)
+            except KafkaException as error:
+                raise InvalidError(f"Topic '{name}' cannot be made: {error.args[0].str()}") from error
+            made.append(name)
         yield
     finally:
-        if isinstance(cluster, RunningLab):
-            for deleted in admin.delete_topics([one.topic for one in new]).values():
+        if isinstance(cluster, RunningLab) and made:
+            for deleted in admin.delete_topics(made).values():
                 with contextlib.suppress(KafkaException):
                     deleted.result(_ANSWER_S_MAX)
 
 
 def _wait_until_led(admin: AdminClient, partitions: Sequence[Part], journal: Journal, display: Display) -> None:
     deadline = journal.now() + _LED_S_MAX
-    while True:
-        topics = admin.list_topics(timeout=_ANSWER_S_MAX).topics
-        left = [one for one in partitions if one.topic not in topics or not _is_led(topics[one.topic], one.index)]
-        if not left:
-            return
+    while left := _without_leader(admin, partitions):
         if journal.now() > deadline:
             raise RetryError(f"{left[0]} had no leader after {_LED_S_MAX:.0f} s; 'raylog status' shows why.")
         display.pause(_LOOK_EVERY_S)
+
+
+def _without_leader(admin: AdminClient, partitions: Sequence[Part]) -> Sequence[Part]:
+    """All of them while nobody answers."""
+    try:
+        topics = admin.list_topics(timeout=_LED_S_MAX).topics
+    except KafkaException:
+        return partitions
+    return [one for one in partitions if one.topic not in topics or not _is_led(topics[one.topic], one.index)]
 
 
 def _is_led(topic: Any, index: int) -> bool:
