@@ -17,6 +17,8 @@ MOVE: Final = "moves"
 """What is said of a change that no event has forced: a drain's, the balance's."""
 _BEGINS_LATE_S: Final = 2.0
 """So long after a leader's end may the first record be due that notices it."""
+_BEGINS_EARLY_S: Final = 1.0
+"""So long before may the first be due that it has not acknowledged: what was on its way."""
 
 
 class Times(NamedTuple):
@@ -71,7 +73,8 @@ def _spans(log: Sequence[Found], times: Mapping[str, Times]) -> Iterator[tuple[f
 
 def _cause(begin: float, end: float, blows: Sequence[Blow]) -> str:
     """The last event that may have been it."""
-    hits = [blow.label for blow in blows if begin - _BEGINS_LATE_S <= blow.at <= end]
+    earliest, latest = begin - _BEGINS_LATE_S, min(begin + _BEGINS_EARLY_S, end)
+    hits = [blow.label for blow in blows if earliest <= blow.at <= latest]
     return hits[-1] if hits else MOVE
 
 

@@ -82,10 +82,6 @@ class Kind(Enum):
     SLOW_BUCKET = "slow-bucket"
 
 
-TAKES_LEADERS_AWAY = frozenset((Kind.KILL, Kind.PREEMPT, Kind.PAUSE))
-"""Events whose leaders stop without handing over."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     at_s: float

@@ -56,6 +56,9 @@ def _load(outcome: Outcome) -> Iterator[Fact]:
         yield Fact(group="load", name=f"throughput, {unit}", value=sum(known) / max(len(known), 1), better=Better.MORE)
     for share, value in outcome.latency_ms.items():
         yield Fact(group="load", name=f"latency {share}", value=value, unit="ms", better=Better.LESS)
+    for topics, shares in outcome.latency_ms_of.items():
+        for share, value in shares.items():
+            yield Fact(group="load", name=f"{topics}: latency {share}", value=value, unit="ms", better=Better.LESS)
 
 
 def _absences(outcome: Outcome) -> Iterator[Fact]:

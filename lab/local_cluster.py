@@ -66,8 +66,11 @@ class LocalLab:
     def counts(self) -> counters.Counts:
         return counters.from_folder(self._folder / "run" / "metrics")
 
-    def strike(self, event: Event) -> None:
-        """Returns when it has been done, and undone where it lasts for a while. Raises RaylogError when it cannot be."""
+    def strike(self, event: Event, blow: Callable[[], None]) -> None:
+        """Returns when it has been done, and undone where it lasts for a while; ``blow`` is called when leaders stop by it.
+
+        Raises RaylogError when it cannot be done.
+        """
         match event.kind:
             case Kind.ADD:
                 self._add(event.node)
@@ -77,11 +80,14 @@ class LocalLab:
             case Kind.PREEMPT:
                 self._ray.give_notice(self._nodes[event.node])
                 if not self._ended.wait(event.notice_s):
+                    blow()
                     self._nodes[event.node].kill()
             case Kind.KILL:
-                self._kill(event)
+                self._kill(event, blow)
             case Kind.PAUSE:
-                slowing.pause(self._processes(event), event.for_s, self._ended)
+                processes = self._processes(event)
+                blow()
+                slowing.pause(processes, event.for_s, self._ended)
             case Kind.SLOW_NODE:
                 slowing.slow_down(self._nodes[event.node].family, event.factor, event.for_s, self._ended)
             case Kind.SLOW_BUCKET:
@@ -93,11 +99,13 @@ class LocalLab:
         with self._adding:  # the newest raylet is the one that was just started
             self._nodes[name] = self._ray.add_node(name, is_head=name == HEAD)
 
-    def _kill(self, event: Event) -> None:
+    def _kill(self, event: Event, blow: Callable[[], None]) -> None:
+        processes = self._processes(event)
+        blow()
         if not event.role:
             self._nodes[event.node].kill()
             return
-        for process in self._processes(event):
+        for process in processes:
             process.kill()
 
     def _processes(self, event: Event) -> list[psutil.Process]:

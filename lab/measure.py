@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from lab import percentiles, prices
 from lab.absences import Blow, Times, absences, without_leader
-from lab.experiment import TAKES_LEADERS_AWAY, Experiment, Kind, LocalCluster
+from lab.experiment import Experiment, LocalCluster
 from lab.history.checker import check
 from lab.history.verdict import Event, history_of
 from lab.outcome import Mark, Outcome, Series, count_anomalies, priced
@@ -26,6 +26,8 @@ class _Lines:
     ended: float
     due: dict[str, tuple[float, int]] = field(default_factory=dict)
     """Of each record by its value: when it was due, and its bytes."""
+    topic: dict[str, str] = field(default_factory=dict)
+    """Of each record by its value."""
     acknowledged: dict[str, float] = field(default_factory=dict)
     reads: list[float] = field(default_factory=list)
     """Of groups, a time for each record."""
@@ -42,11 +44,8 @@ def measure(lines: Sequence[Event], experiment: Experiment, machine: Mapping[str
     count = max(round((seen.ended - seen.began) / WINDOW_S), 1)
     times = {value: Times(due, seen.acknowledged.get(value)) for value, (due, _) in seen.due.items()}
     found = [one for one in absences(history.logs, times, seen.blows) if one.end >= 0]
-    latencies = [
-        (one.due, 1000 * (one.acknowledged - one.due))
-        for one in times.values()
-        if one.acknowledged is not None and 0 <= one.due < count * WINDOW_S
-    ]
+    latencies = _latencies(times.values(), count * WINDOW_S)
+    by_load = _latencies_by_load(times, seen.topic, experiment, count * WINDOW_S)
     list_prices = prices_of(experiment)
     requests = _requests(seen.looks)
     totals = _totals(requests, count * WINDOW_S)
@@ -70,11 +69,13 @@ def measure(lines: Sequence[Event], experiment: Experiment, machine: Mapping[str
             "moving": _looked(seen.looks, "moving", count),
             "dollars": _spent(requests, list_prices, count),
         },
+        p99_ms_of={name: _latency_series(some, count)["p99_ms"] for name, some in by_load.items()},
         led=_led(seen.looks, count),
         requests={kind: _differences(samples, count) for kind, samples in requests.items()},
         marks=seen.marks,
         absences=found,
-        latency_ms=_shares(sorted(latency for _, latency in latencies)),
+        latency_ms=_shares(latencies),
+        latency_ms_of={name: _shares(some) for name, some in by_load.items()},
         counts={
             "sent": len(seen.due),
             "acknowledged": len(seen.acknowledged),
@@ -106,6 +107,7 @@ def _sort(lines: Iterable[Event]) -> _Lines:
             case "send":
                 values[line["producer"], line["number"]] = line["value"]
                 seen.due[line["value"]] = line["due"] - seen.began, line["size"]
+                seen.topic[line["value"]] = line["topic"]
             case "ack":
                 seen.acknowledged[values[line["producer"], line["number"]]] = at
             case "poll" if line["group"]:
@@ -129,8 +131,7 @@ def _note_mark(seen: _Lines, line: Mapping[str, Any]) -> None:
             failure=line["failure"],
         )
     )
-    if Kind(line["kind"]) in TAKES_LEADERS_AWAY and not line["failure"]:
-        seen.blows.append(Blow(at + line["notice"], line["label"]))
+    seen.blows += [Blow(blow - seen.began, line["label"]) for blow in line["blows"]]
 
 
 def _rates(times: Iterable[float], count: int) -> Series:
@@ -143,6 +144,29 @@ def _mib(seen: _Lines, count: int) -> Series:
     return [round(sum(sizes) / WINDOW_S / (1 << 20), 4) for sizes in windows]
 
 
+def _latencies(times: Iterable[Times], seconds: float) -> list[tuple[float, float]]:
+    """When due, and how many milliseconds it took; of what was due in the measured load and was acknowledged."""
+    return [
+        (one.due, 1000 * (one.acknowledged - one.due))
+        for one in times
+        if one.acknowledged is not None and 0 <= one.due < seconds
+    ]
+
+
+def _latencies_by_load(
+    times: Mapping[str, Times], topics: Mapping[str, str], experiment: Experiment, seconds: float
+) -> dict[str, list[tuple[float, float]]]:
+    """By the name of the load's topics; nothing where there is one load."""
+    loaded = dict.fromkeys(load.topics for load in experiment.loads)
+    if len(loaded) < 2:
+        return {}
+    name_of = {topic: name for name in loaded for topic in experiment.topics_named(name).names}
+    by_load: dict[str, list[Times]] = {name: [] for name in loaded}
+    for value, one in times.items():
+        by_load[name_of[topics[value]]].append(one)
+    return {name: _latencies(some, seconds) for name, some in by_load.items()}
+
+
 def _latency_series(latencies: Iterable[tuple[float, float]], count: int) -> dict[str, Series]:
     windows = percentiles.in_windows(latencies, count, WINDOW_S)
     return {
@@ -151,7 +175,8 @@ def _latency_series(latencies: Iterable[tuple[float, float]], count: int) -> dic
     }
 
 
-def _shares(ordered: Sequence[float]) -> dict[str, float]:
+def _shares(latencies: Iterable[tuple[float, float]]) -> dict[str, float]:
+    ordered = sorted(latency for _, latency in latencies)
     return {name: round(percentiles.percentile(ordered, share), 3) for name, share in _SHARES.items() if ordered}
 
 

@@ -43,6 +43,8 @@ class Outcome:
     series: Mapping[str, Series]
     """offered, acknowledged and read (records a second), mib (acknowledged MiB a second), p50_ms, p99_ms, p999_ms,
     without_leader, nodes, leaders, moving, dollars (so far)."""
+    p99_ms_of: Mapping[str, Series]
+    """Of each load by its topics' name, where there is more than one."""
     led: Mapping[str, Series]
     """Partitions by node."""
     requests: Mapping[str, Series]
@@ -51,6 +53,8 @@ class Outcome:
     absences: Sequence[Absence]
     latency_ms: Mapping[str, float]
     """p50, p99, p99.9, max; empty when nothing was acknowledged."""
+    latency_ms_of: Mapping[str, Mapping[str, float]]
+    """The same of each load by its topics' name, where there is more than one."""
     counts: Mapping[str, int]
     """sent, acknowledged, read, lost, doubled, reordered, other."""
     anomalies: Sequence[str]

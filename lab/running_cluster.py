@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -37,8 +38,8 @@ class RunningLab:
         """Raises OSError while a node's page does not answer."""
         return counters.from_pages(self._spec.metrics)
 
-    def strike(self, event: Event) -> None:
-        """Returns when it has been done. Raises RaylogError."""
+    def strike(self, event: Event, _blow: Callable[[], None]) -> None:
+        """Returns when it has been done, by which no leader stops without handing over. Raises RaylogError."""
         if event.kind is not Kind.DRAIN:
             raise InvalidError(f"'{event.label}' cannot be done to a running cluster.")
         command = ("drain", event.node, "--address", self._spec.address, "--timeout", str(_DRAIN_S_MAX))

@@ -11,13 +11,14 @@ from raylog.model.errors import RaylogError
 
 _END_S_MAX = 180.0
 
+Strike = Callable[[Event, Callable[[], None]], None]
+"""Does an event; calls the function at the moment at which leaders stop without handing over. Raises RaylogError."""
+
 
 class Striking:
     """Enter it when the load begins; leaving it waits for what has begun, and leaves out what has not."""
 
-    def __init__(
-        self, events: Sequence[Event], strike: Callable[[Event], None], journal: Journal, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, events: Sequence[Event], strike: Strike, journal: Journal, say: Callable[[str], None]) -> None:
         self._events = events
         self._strike = strike
         self._journal = journal
@@ -46,8 +47,9 @@ class Striking:
         at = self._journal.now()
         self._say(event.label)
         failure = ""
+        blows: list[float] = []
         try:
-            self._strike(event)
+            self._strike(event, lambda: blows.append(round(self._journal.now(), 3)))
         except (RaylogError, OSError) as error:
             failure = str(error)
             self._say(f"'{event.label}' failed: {failure}")
@@ -57,6 +59,6 @@ class Striking:
             ended=round(self._journal.now(), 3),
             kind=event.kind.value,
             label=event.label,
-            notice=event.notice_s,
+            blows=blows,
             failure=failure,
         )

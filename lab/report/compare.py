@@ -7,7 +7,7 @@ from lab.facts import Better, Fact, facts, number
 from lab.outcome import Outcome
 from lab.report import html
 from lab.report.chart import Chart, Line
-from lab.report.page import chart_events, verdict
+from lab.report.page import GROUPS, chart_events, verdict
 
 _SAME_SHARE = 0.02
 """Values that differ by less are called the same."""
@@ -68,7 +68,7 @@ def _body(first: Outcome, second: Outcome) -> Iterator[str]:
         "charts",
         (
             html.card(
-                group,
+                GROUPS[group],
                 ((one.name, _text(one.first), _text(one.second), one.change) for one in found if one.group == group),
                 ("", "A", "B", "A to B"),
             )

@@ -1,6 +1,7 @@
 """The report of one run: a single HTML file with everything in it, the data too, so that it can be compared later. Pure."""
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from lab.experiment import Kind
 from lab.facts import Fact, facts
@@ -8,12 +9,13 @@ from lab.outcome import ANOMALY_KINDS, Outcome
 from lab.report import html
 from lab.report.chart import Chart, Event, Line, Values
 
-_GROUPS = {
+GROUPS: Final = {
     "history": "Records",
     "load": "Throughput and latency",
     "without a leader": "Time without a leader",
     "bucket": "Bucket",
 }
+"""Titles of the facts' groups."""
 
 
 def report(outcome: Outcome) -> str:
@@ -31,7 +33,7 @@ def _body(outcome: Outcome) -> Iterator[str]:
     yield html.paragraph(outcome.about)
     yield html.paragraph(verdict(outcome), "verdict good" if outcome.is_sound else "verdict bad")
     known = facts(outcome)
-    yield html.grid("cards", (_card(title, group, known) for group, title in _GROUPS.items() if _of(group, known)))
+    yield html.grid("cards", (_card(title, group, known) for group, title in GROUPS.items() if _of(group, known)))
     yield html.heading("Over time")
     yield html.grid("charts", (html.figure(chart) for chart in charts(outcome)))
     if outcome.marks:
@@ -98,6 +100,8 @@ def charts(outcome: Outcome) -> Iterator[Chart]:
         {"p50": series["p50_ms"], "p99": series["p99_ms"], "p99.9": series["p999_ms"]},
         is_log=True,
     )
+    if outcome.p99_ms_of:
+        yield _chart(outcome, "Latency p99 of each load, ms", outcome.p99_ms_of, is_log=True)
     without, moving = {"partitions": series["without_leader"]}, {"partitions": series["moving"]}
     yield _chart(outcome, "Partitions without a leader", without, is_whole=True)
     nodes = {"nodes": series["nodes"], "leaders": series["leaders"]}

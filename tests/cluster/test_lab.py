@@ -43,7 +43,8 @@ def test_an_experiment_runs_from_its_file_to_its_report(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     outcome = outcome_of(report)
     assert outcome.is_sound
-    assert outcome.counts["acknowledged"] == outcome.counts["sent"] == outcome.counts["read"] > 500
+    assert outcome.counts["acknowledged"] == outcome.counts["sent"] > 500
+    assert outcome.counts["read"] >= outcome.counts["sent"], "a group whose coordinator has moved may read some again"
     assert [mark.label for mark in outcome.marks] == ["bucket +100 ms for 4 s", "kill b", "add c"]
     assert "kill b" in {absence.cause for absence in outcome.absences}, "somebody was without a leader"
     assert outcome.request_totals["put_if_absent"] > 0

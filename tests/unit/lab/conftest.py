@@ -62,7 +62,14 @@ def _looks() -> list[dict[str, Any]]:
 @pytest.fixture
 def journal() -> list[dict[str, Any]]:
     poll = {"session": "m.1", "group": "g", "topic": "orders", "part": 0, "position": 0, "found": [[0, "p0-0", 3]]}
-    struck = {"at": BEGAN + 4, "ended": BEGAN + 4.5, "kind": "kill", "label": "kill b", "notice": 0.0, "failure": ""}
+    struck = {
+        "at": BEGAN + 4,
+        "ended": BEGAN + 4.5,
+        "kind": "kill",
+        "label": "kill b",
+        "blows": [BEGAN + 4],
+        "failure": "",
+    }
     lines = [
         {"t": BEGAN, "event": "began"},
         *_sends_and_acks(),

@@ -45,15 +45,20 @@ def test_what_was_never_acknowledged_tells_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("blow_at", "cause"), [(0.9, "kill b"), (1.1, "kill b"), (3.9, "kill b"), (4.1, MOVE), (-1.5, MOVE)]
+    ("blow_at", "cause"), [(0.9, "kill b"), (1.9, "kill b"), (2.1, MOVE), (-0.9, "kill b"), (-1.1, MOVE)]
 )
 def test_a_blow_is_the_cause_of_what_it_falls_into(blow_at: float, cause: str) -> None:
     found = _one(absences(_log(1, 2), _times((0, 1.0), (0.5, 4.0)), [Blow(blow_at, "kill b")]))
     assert found.cause == cause
 
 
+def test_a_move_that_was_under_way_before_a_blow_is_a_move() -> None:
+    found = _one(absences(_log(1, 2), _times((0, 1.0), (0.5, 4.0)), [Blow(3.5, "kill b")]))
+    assert found.cause == MOVE
+
+
 def test_the_last_of_several_blows_is_the_cause() -> None:
-    blows = [Blow(2.0, "kill b"), Blow(1.0, "pause a")]
+    blows = [Blow(1.5, "kill b"), Blow(1.0, "pause a")]
     assert _one(absences(_log(1, 2), _times((0, 1.0), (0.5, 4.0)), blows)).cause == "kill b"
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lab.experiment_file import parse
 from lab.measure import measure
 from lab.outcome import Outcome
 
@@ -69,7 +70,7 @@ def test_a_lost_record_makes_a_run_unsound(journal, experiment) -> None:
 def test_an_event_that_failed_has_caused_nothing_and_makes_a_run_unsound(journal, experiment) -> None:
     for line in journal:
         if line["event"] == "struck":
-            line["failure"] = "No process was there."
+            line |= {"failure": "No process was there.", "blows": []}
     outcome = measure(journal, experiment, {})
     assert {absence.cause for absence in outcome.absences} == {"moves"}
     assert not outcome.is_sound
@@ -92,7 +93,7 @@ def test_a_run_whose_bucket_nobody_counts_says_nothing_of_it(journal, experiment
 def test_a_preempted_node_is_gone_when_its_notice_has_passed(journal, experiment) -> None:
     for line in journal:
         if line["event"] == "struck":
-            line |= {"kind": "preempt", "label": "preempt b", "at": 100.0, "notice": 4.0}
+            line |= {"kind": "preempt", "label": "preempt b", "at": 100.0, "blows": [104.0]}
     outcome = measure(journal, experiment, {})
     assert [absence.cause for absence in outcome.absences] == ["preempt b", "moves"]
 
@@ -103,3 +104,25 @@ def test_a_node_that_takes_its_counters_along_takes_nothing_back(journal, experi
             line["requests"] = {"put_if_absent": 1.0}
     outcome = measure(journal, experiment, {})
     assert outcome.requests["put_if_absent"] == [10.0] * 5 + [0.0] * 5
+
+
+def test_two_loads_have_a_latency_each(journal) -> None:
+    source = """
+seconds: 10
+topics: [{name: orders, partitions: 2}, {name: logs}]
+load: [{topic: orders, rate: 1}, {topic: logs, rate: 1}]
+"""
+    record = {"producer": "q", "number": 0, "topic": "logs", "part": 0, "idempotent": True, "value": "q-0"}
+    journal += [
+        {"t": 101.0, "event": "send", **record, "due": 101.0, "size": 10},
+        {"t": 101.25, "event": "ack", "producer": "q", "number": 0, "offset": 0},
+        {"t": 112.0, "event": "log", "topic": "logs", "part": 0, "found": [[0, "q-0", 1]]},
+    ]
+    outcome = measure(sorted(journal, key=lambda line: line["t"]), parse(source, "two", "two.yaml"), {})
+    assert outcome.latency_ms_of["logs"] == dict.fromkeys(("p50", "p99", "p99.9", "max"), 250.0)
+    assert outcome.latency_ms_of["orders"]["max"] == 3000.0
+    assert outcome.p99_ms_of["logs"] == [None, 250.0] + [None] * 8
+
+
+def test_one_load_has_no_latency_beside_the_runs(outcome: Outcome) -> None:
+    assert outcome.latency_ms_of == outcome.p99_ms_of == {}

@@ -1,7 +1,7 @@
 """Events happen, and what came of them is in the journal."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ def test_an_event_is_done_and_noted_with_its_label(journal: Journal) -> None:
     event = Event(at_s=0, kind=Kind.KILL, node="b")
     begun = threading.Event()
 
-    def strike(one: Event) -> None:
+    def strike(one: Event, blow: Callable[[], None]) -> None:
+        blow()
         done.append(one)
         begun.set()
 
@@ -42,25 +43,27 @@ def test_an_event_is_done_and_noted_with_its_label(journal: Journal) -> None:
     assert said == ["kill b"]
     [line] = _struck(journal)
     assert (line["label"], line["kind"], line["failure"]) == ("kill b", "kill", "")
-    assert line["ended"] >= line["at"] >= 0
+    [blow] = line["blows"]
+    assert line["ended"] >= blow >= line["at"] >= 0
 
 
 def test_why_an_event_could_not_be_done_is_noted(journal: Journal) -> None:
     begun = threading.Event()
 
-    def fail(_event: Event) -> None:
+    def fail(_event: Event, _blow: Callable[[], None]) -> None:
         begun.set()
         raise RetryError("Nobody was there.")
 
     with Striking([Event(at_s=0, kind=Kind.KILL, node="b")], fail, journal, lambda _: None):
         assert begun.wait(60)
     [line] = _struck(journal)
-    assert line["failure"] == "Nobody was there."
+    assert (line["failure"], line["blows"]) == ("Nobody was there.", [])
 
 
 def test_what_has_not_begun_when_the_load_ends_is_left_out(journal: Journal) -> None:
     done: list[Event] = []
-    with Striking([Event(at_s=3600, kind=Kind.ADD, node="c")], done.append, journal, lambda _: None):
+    late = Event(at_s=3600, kind=Kind.ADD, node="c")
+    with Striking([late], lambda event, _: done.append(event), journal, lambda _: None):
         pass
     assert done == []
     assert _struck(journal) == []
