@@ -1,4 +1,4 @@
-"""Judges a journal: the checker of the simulation's histories (tests/sim/checker.py) reads it as a history."""
+"""Judges a journal: the checker (lab/history/checker.py) reads it as a history."""
 
 import json
 from collections.abc import Iterator
