@@ -101,8 +101,16 @@ class RayCluster:
     def _marked(self) -> Iterator[psutil.Process]:
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(_MARK) == self._mark:
+                if process.status() != psutil.STATUS_ZOMBIE and self._has_mark(process):
                     yield process
+
+    def _has_mark(self, process: psutil.Process) -> bool:
+        """Not by psutil, which reads no further than where a process's title has overwritten its environment."""
+        try:
+            environment = Path("/proc", str(process.pid), "environ").read_bytes()
+        except OSError:  # it has ended, or is somebody else's
+            return False
+        return f"{_MARK}={self._mark}".encode() in environment.split(b"\0")
 
 
 class RayNode:
