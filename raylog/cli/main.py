@@ -13,6 +13,7 @@ from raylog.cli.consume import consume
 from raylog.cli.deployment import start, stop
 from raylog.cli.drain import drain
 from raylog.cli.groups import groups
+from raylog.cli.lab import lab
 from raylog.cli.move import move
 from raylog.cli.produce import produce
 from raylog.cli.serve import serve
@@ -47,6 +48,7 @@ app.command()(status)
 app.command()(move)
 app.command()(balance)
 app.add_typer(store, name="store")
+app.add_typer(lab, name="lab")
 
 
 def run(arguments: Sequence[str]) -> int:

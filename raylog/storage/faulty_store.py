@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import AlreadyExistsError, RetryError
+from raylog.storage.brake import Brake
 from raylog.storage.latency_model import NO_LATENCY, LatencyModel, OperationLatency
 from raylog.storage.object_store import ObjectMeta, ObjectStore, Priority
 
@@ -46,12 +47,14 @@ class FaultyStore:
         rng: Random,
         latency: LatencyModel = NO_LATENCY,
         faults: FaultModel = NO_FAULTS,
+        brake: Brake | None = None,
     ) -> None:
         self._inner = inner
         self._clock = clock
         self._rng = rng
         self._latency = latency
         self._faults = faults
+        self._brake = brake
         self._late_puts: set[asyncio.Task[None]] = set()
 
     @property
@@ -117,7 +120,7 @@ class FaultyStore:
             return  # Refused, as it should be; there is nobody left to tell.
 
     async def _request(self, latency: OperationLatency, size: int, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        half_s = latency.draw_s(self._rng, size) / 2
+        half_s = (latency.draw_s(self._rng, size) + (self._brake.extra_s() if self._brake else 0.0)) / 2
         fate = self._rng.random()
         await self._clock.sleep(half_s)
         if fate < (bound := self._faults.slow_down):

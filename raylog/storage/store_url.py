@@ -7,7 +7,8 @@
 ==============================================  =================================================================
 
 Any of them takes ``latency=s3-standard|s3-express`` (the latency model, for benchmarks) and ``hedge=true|false`` (whether
-slow conditional PUTs are sent twice; on for S3 and under a latency model).
+slow conditional PUTs are sent twice; on for S3 and under a latency model). A folder takes ``brake=FILE`` (for experiments:
+raylog/storage/brake.py).
 
 The wrappers, from the outside in: RetryingStore (gate, time-outs, retries, hedges), MeteredStore (so that every attempt is
 counted), FaultyStore (so that modelled latency looks like the store's own), backend.
@@ -22,9 +23,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import InvalidError
 from raylog.model.limits import Limits, StoreLimits
+from raylog.storage.brake import Brake
 from raylog.storage.faulty_store import FaultyStore
 from raylog.storage.hedge_delay import HedgeDelay
-from raylog.storage.latency_model import LATENCY_MODELS
+from raylog.storage.latency_model import LATENCY_MODELS, NO_LATENCY
 from raylog.storage.local_store import LocalStore
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.metered_store import MeteredStore, StoreMetrics
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 _COMMON_OPTIONS = frozenset(("latency", "hedge"))
 _OPTIONS = {
-    "file": _COMMON_OPTIONS,
+    "file": _COMMON_OPTIONS | {"brake"},
     "memory": _COMMON_OPTIONS,
     "s3": _COMMON_OPTIONS | {"endpoint", "region", "path_style"},
 }
@@ -58,10 +60,12 @@ async def open_store(
         store_limits = replace(store_limits, requests_max=min(store_limits.requests_max, store_limits.local_threads))
     store = await _open_backend(scheme, place, options, clock, store_limits)
     latency = options.get("latency")
-    if latency is not None:
-        if latency not in LATENCY_MODELS:
-            raise InvalidError(f"There is no latency model '{latency}' ({url}): use {' or '.join(LATENCY_MODELS)}.")
-        store = FaultyStore(store, clock=clock, rng=rng, latency=LATENCY_MODELS[latency])
+    if latency is not None and latency not in LATENCY_MODELS:
+        raise InvalidError(f"There is no latency model '{latency}' ({url}): use {' or '.join(LATENCY_MODELS)}.")
+    brake = Brake(Path(options["brake"]), clock) if "brake" in options else None
+    if latency is not None or brake is not None:
+        model = NO_LATENCY if latency is None else LATENCY_MODELS[latency]
+        store = FaultyStore(store, clock=clock, rng=rng, latency=model, brake=brake)
     if registry is not None:
         store = MeteredStore(store, clock=clock, metrics=StoreMetrics(registry))
     is_hedged = _boolean(url, options, "hedge")

@@ -8,10 +8,11 @@ from random import SystemRandom
 
 from rich.console import Console
 
-from tests.chaos.journal import Journal
+from lab.history.journal import Journal
+from lab.history.verdict import anomalies, events_of
+from raylog.model.clock import SystemClock
 from tests.chaos.report import tables
 from tests.chaos.run import Options, run
-from tests.chaos.verdict import anomalies, events_of
 from tests.harness.minio import NoMinioError
 
 _SHOWN = 20
@@ -38,7 +39,7 @@ def main() -> int:
     seed = SystemRandom().randrange(1 << 30) if options.seed is None else options.seed
     folder = options.folder or Path(tempfile.mkdtemp(prefix=f"raylog-chaos-{options.store}-"))
     folder.mkdir(parents=True, exist_ok=True)
-    with Journal(folder / "journal.jsonl") as journal:
+    with Journal(folder / "journal.jsonl", SystemClock()) as journal:
 
         def say(text: str) -> None:
             print(f"{journal.now():7.1f} s  {text}", flush=True)

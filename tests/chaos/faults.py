@@ -8,7 +8,7 @@ from random import Random
 
 import psutil
 
-from tests.chaos.journal import Journal
+from lab.history.journal import Journal
 from tests.chaos.machine import Machine
 
 _ROLES = {"leader": "LeaderActor", "gateway": "GatewayActor", "controller": "ControllerActor"}

@@ -8,7 +8,7 @@ from typing import Self
 
 import psutil
 
-from tests.chaos.journal import Journal
+from lab.history.journal import Journal
 from tests.harness.serve import ServeProcess
 
 _LOOK_EVERY_S = 0.2

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from rich.console import Group
 from rich.table import Table
 
-from tests.chaos.verdict import Event
-from tests.sim.history import UNKNOWN_OFFSET
+from lab.history.history import UNKNOWN_OFFSET
+from lab.history.verdict import Event
 
 _NAMES = {"lost write": "lost", "duplicate": "doubled", "moved write": "moved", "order": "reordered"}
 

@@ -8,18 +8,21 @@ from pathlib import Path
 from random import Random
 
 import psutil
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.chaos.clients import Member, NumberedProducer, Reader, found_of
+from lab.clients import Member, NumberedProducer, Reader
+from lab.history.history import Part
+from lab.history.journal import Journal
+from lab.last_reading import read_all
+from lab.shapes import Steady, arrivals, even
 from tests.chaos.faults import Fault, Faults
-from tests.chaos.journal import Journal, Partition
 from tests.chaos.machine import Machine
 from tests.harness.s3_servers import SERVERS
 from tests.harness.serve import ServeProcess
 
 _WALS = ("file", "object")
 _PARTITIONS = 4
+_RECORD_BYTES = 512
 _PHASE_S = 20.0
 _KINDS_PER_PHASE = 3
 _BETWEEN_FAULTS_S = (1.0, 6.0)
@@ -63,7 +66,7 @@ def run(options: Options, journal: Journal, say: Say) -> None:
                 say("all partitions are written and read")
                 _phases(options, faults, journal, partitions, rng, say)
             say("clients have ended; reading everything")
-            _read_all(server.bootstrap, journal, partitions)
+            read_all(server.bootstrap, journal, partitions, _READ_S_MAX)
             machine.stop()
 
 
@@ -77,19 +80,19 @@ def _store(options: Options) -> Iterator[tuple[str, dict[str, str], psutil.Proce
         yield s3.store_url("cluster"), s3.environment, s3.process
 
 
-def _create_topics(bootstrap: str) -> list[Partition]:
+def _create_topics(bootstrap: str) -> list[Part]:
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     topics = [NewTopic(f"chaos-{wal}", _PARTITIONS, config={"raylog.wal": wal}) for wal in _WALS]
     for created in admin.create_topics(topics).values():
         created.result(60)
-    return [Partition(topic.topic, index) for topic in topics for index in range(_PARTITIONS)]
+    return [Part(topic.topic, index) for topic in topics for index in range(_PARTITIONS)]
 
 
 def _start_clients(
     stack: contextlib.ExitStack,
     bootstrap: str,
     journal: Journal,
-    partitions: Sequence[Partition],
+    partitions: Sequence[Part],
     options: Options,
     rng: Random,
 ) -> None:
@@ -107,15 +110,16 @@ def _start_clients(
                     bootstrap,
                     journal,
                     partitions=mine,
+                    arrivals=arrivals(
+                        Steady(per_second=options.per_second), even(len(mine)), _RECORD_BYTES, Random(rng.random())
+                    ),
                     is_idempotent=kind != "plain",
-                    per_second=options.per_second,
-                    rng=Random(rng.random()),
                 )
             )
 
 
 def _phases(
-    options: Options, faults: Faults, journal: Journal, partitions: Sequence[Partition], rng: Random, say: Say
+    options: Options, faults: Faults, journal: Journal, partitions: Sequence[Part], rng: Random, say: Say
 ) -> None:
     until = journal.now() + options.minutes * 60
     deck: list[Fault] = []
@@ -148,10 +152,10 @@ def _strike(faults: Faults, subset: Sequence[Fault], journal: Journal, rng: Rand
         time.sleep(rng.uniform(*_BETWEEN_FAULTS_S))
 
 
-def _wait_until_healthy(journal: Journal, partitions: Sequence[Partition]) -> None:
+def _wait_until_healthy(journal: Journal, partitions: Sequence[Part]) -> None:
     """Until a record of each partition that was sent from now on is acknowledged, and read by the reader and by the group."""
     since = journal.now()
-    goals: dict[Partition, int] = {}
+    goals: dict[Part, int] = {}
     waiting = list(partitions)
     while waiting and journal.now() < since + _HEALTHY_S_MAX:
         for partition in waiting:
@@ -170,38 +174,3 @@ def _wait_until_healthy(journal: Journal, partitions: Sequence[Partition]) -> No
         journal.oddity(
             f"{partition} was not {what} in {_HEALTHY_S_MAX:.0f} s of good health: {journal.progress(partition)}"
         )
-
-
-def _read_all(bootstrap: str, journal: Journal, partitions: Sequence[Partition]) -> None:
-    """Every partition from its start to its end, by a client that knows nothing."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "log_level": 0,
-            "group.id": "chaos-last",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",
-        }
-    )
-    found: dict[Partition, list[tuple[int, str, int]]] = {partition: [] for partition in partitions}
-    try:
-        ends = {
-            partition: consumer.get_watermark_offsets(TopicPartition(*partition), timeout=60)[1]
-            for partition in partitions
-        }
-        consumer.assign([TopicPartition(topic, index, 0) for topic, index in partitions])
-        deadline = journal.now() + _READ_S_MAX
-        while any(len(found[partition]) < ends[partition] for partition in partitions):
-            if journal.now() > deadline:
-                journal.oddity(f"the logs could not be read to their ends in {_READ_S_MAX:.0f} s")
-                break
-            for message in consumer.consume(1000, timeout=0.5):
-                if message.error():
-                    raise KafkaException(message.error())
-                found[Partition(message.topic(), message.partition())].append(found_of(message))
-    except KafkaException as error:
-        journal.oddity(f"the logs could not be read to their ends: {error}")
-    finally:
-        consumer.close()
-    for (topic, index), log in found.items():
-        journal.write("log", topic=topic, part=index, found=log)

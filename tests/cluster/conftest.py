@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.ray_cluster import RayCluster, StartRaylog
+from lab.ports import free_port
+from lab.ray_cluster import RayCluster, StartRaylog
 from tests.harness.s3_servers import MotoServer
-from tests.harness.serve import ServeProcess, free_port
+from tests.harness.serve import ServeProcess
 
 StartServe = Callable[..., ServeProcess]
 

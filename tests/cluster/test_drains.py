@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import Consumer
 
+from lab.ray_cluster import RayCluster, RayNode, StartRaylog
 from tests.harness.load import Load, broker_ports, create_topic, read_all, until
-from tests.harness.ray_cluster import RayCluster, RayNode, StartRaylog
 
 pytestmark = pytest.mark.timeout(480)
 

@@ -7,8 +7,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from confluent_kafka.admin import AdminClient
 
+from lab.ray_cluster import RayCluster, RayNode, StartRaylog
 from tests.harness.load import Load, broker_ports, create_topic, read_all, until
-from tests.harness.ray_cluster import RayCluster, RayNode, StartRaylog
 
 pytestmark = pytest.mark.timeout(480)
 

@@ -13,8 +13,8 @@ from typing import Self
 
 import psutil
 
+from lab.ports import free_port
 from tests.harness.minio import minio_program
-from tests.harness.serve import free_port
 
 _PROJECT = Path(__file__).parents[2]
 _BUCKET = "raylog"

@@ -3,13 +3,14 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import psutil
+
+from lab.ports import free_port
 
 _READY_S = 90.0
 
@@ -122,10 +123,3 @@ class ServeProcess:
             process.kill()
         self._process = None
         return code
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -46,6 +46,7 @@ def test_the_wheel_serves_from_an_empty_environment(tmp_path: Path) -> None:
             assert any("serves Kafka on" in line for line in server.stderr), "raylog serve ended before it served"
             _run(binaries / "raylog", "topics", "create", "packed", "-b", address, cwd=tmp_path)
             assert "packed" in _run(binaries / "raylog", "topics", "list", "-b", address, cwd=tmp_path)
+            assert "kill-a-node" in _run(binaries / "raylog", "lab", "list", cwd=tmp_path)
             server.send_signal(signal.SIGINT)
             assert server.wait(60) == 0
         finally:

@@ -6,10 +6,10 @@ from typing import Any
 
 from kio.schema.errors import ErrorCode
 
+from lab.history.history import Batch, Deletion, History, Poll, SeenStart
 from raylog.protocol.wire import ms
 from tests.sim import kafka
 from tests.sim.clock import SimClock
-from tests.sim.history import Batch, Deletion, History, Poll, SeenStart
 from tests.sim.kafka import Client, Gone, Part
 from tests.sim.trace import Trace
 

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from kio.schema.errors import ErrorCode
 
 from gateway.messages import make, request_types
+from lab.history.history import Found, Part
 from raylog.protocol.batch import BatchHeader, Record, decode_records, encode_batch, has_valid_crc, headers
 from raylog.protocol.framing import FrameProtocol
 from raylog.protocol.wire import decode_response, encode_request, ms, response_correlation_id
@@ -37,22 +38,6 @@ _REQUEST_S_MAX = 4.0
 
 class Gone(Exception):
     """No answer: the connection broke, or it took too long. Whether the request took effect is unknown."""
-
-
-class Part(NamedTuple):
-    """A partition by its topic's name."""
-
-    topic: str
-    index: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}-{self.index}"
-
-
-class Found(NamedTuple):
-    offset: int
-    value: str
-    leader_epoch: int
 
 
 def part_of(api_key: int, kind: str, /, **values: Any) -> Any:

@@ -5,10 +5,10 @@ from typing import Any
 
 from kio.schema.errors import ErrorCode
 
+from lab.history.history import Commit, CommittedRead, Poll
 from raylog.protocol.wire import ms
 from tests.sim import kafka
 from tests.sim.clients import NOT_NOW, World
-from tests.sim.history import Commit, CommittedRead, Poll
 from tests.sim.kafka import Client, Gone, Part, part_of
 
 GROUP_NOT_NOW = {

@@ -9,13 +9,13 @@ from typing import Any
 
 from kio.schema.errors import ErrorCode
 
+from lab.history.checker import check
+from lab.history.history import History, Retention
 from raylog.model.errors import CorruptError
 from tests.sim import kafka
-from tests.sim.checker import check
 from tests.sim.clients import NOT_NOW, Consumer, Deleter, Producer, World
 from tests.sim.clock import SimClock
 from tests.sim.cluster import Shape, SimCluster
-from tests.sim.history import History, Retention
 from tests.sim.kafka import Client, Found, Gone, Part
 from tests.sim.loop import Deadlock, Process, SimLoop, forgotten
 from tests.sim.members import Member, committed_offsets

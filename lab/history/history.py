@@ -1,10 +1,27 @@
 """What clients asked and what they were told, as the checker reads it."""
 
 from dataclasses import dataclass, field
-
-from tests.sim.kafka import Found, Part
+from typing import NamedTuple
 
 UNKNOWN_OFFSET = -1
+
+
+class Part(NamedTuple):
+    """A partition by its topic's name."""
+
+    topic: str
+    index: int  # type: ignore[assignment]  # hides a tuple's method, which nobody needs here
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.index}"
+
+
+class Found(NamedTuple):
+    """A record as a consumer got it."""
+
+    offset: int
+    value: str
+    leader_epoch: int
 
 
 @dataclass(slots=True, kw_only=True)

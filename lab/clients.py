@@ -1,22 +1,23 @@
-"""The clients of a chaos run: producers, a consumer of everything, and a group that commits. Each has a thread; all are
+"""The clients of a run: producers, a consumer of everything, and a group that commits. Each has a thread; all are
 confluent-kafka."""
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from random import Random
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from tests.chaos.journal import Journal, Partition
-from tests.sim.history import UNKNOWN_OFFSET
+from lab.history.history import UNKNOWN_OFFSET, Part
+from lab.history.journal import Journal
+from lab.shapes import Arrival
 
-_KEY_BYTES_MAX = 1024
 _FLUSH_S = 180.0
 _JOIN_S = 240.0
 _COMMIT_EVERY_S = 0.5
+_QUEUED_MAX = 1_000_000
+_LOOK_EVERY_S = 0.1
 _IMPATIENT = {
     "log_level": 0,
     "reconnect.backoff.max.ms": 500,
@@ -61,7 +62,8 @@ class Client(ABC):
 
 
 class NumberedProducer(Client):
-    """Sends numbered records to a topic's partitions in turn.
+    """Sends numbered records when they are due, whatever the server does (an open loop): those that come due while it is away are
+    sent at once when the client's queue has room.
 
     An idempotent one tries for ever, and whatever it is told but success is an oddity. A plain one tries once, as a second try
     could write a record twice; its failures mean that nobody knows.
@@ -73,17 +75,23 @@ class NumberedProducer(Client):
         bootstrap: str,
         journal: Journal,
         *,
-        partitions: Sequence[Partition],
+        partitions: Sequence[Part],
+        arrivals: Iterable[Arrival],
         is_idempotent: bool,
-        per_second: float,
-        rng: Random,
+        linger_ms: float = 1,
     ) -> None:
+        """``arrivals`` says when, to which of the ``partitions``, and how many bytes at least; it may be endless."""
         super().__init__(name, bootstrap, journal)
         self._partitions = partitions
+        self._arrivals = arrivals
         self._is_idempotent = is_idempotent
-        self._pause_s = 1 / per_second
-        self._rng = rng
-        self.settings |= {"request.timeout.ms": 5_000, "linger.ms": 1, "error_cb": self._error, "acks": "all"}
+        self.settings |= {
+            "request.timeout.ms": 5_000,
+            "linger.ms": linger_ms,
+            "queue.buffering.max.messages": _QUEUED_MAX,
+            "error_cb": self._error,
+            "acks": "all",
+        }
         if is_idempotent:
             self.settings |= {"enable.idempotence": True, "message.timeout.ms": 0}
         else:
@@ -91,21 +99,20 @@ class NumberedProducer(Client):
 
     def run(self) -> None:
         producer = Producer(self.settings)
-        number = 0
-        next_at = self.journal.now()
-        while not self.stopping.is_set():
-            if (early := next_at - self.journal.now()) > 0:
-                producer.poll(early)
-                continue
-            self._send(producer, self._partitions[number % len(self._partitions)], number)
-            number += 1
-            next_at = self.journal.now() + self._pause_s * self._rng.uniform(0.2, 1.8)
+        began = self.journal.now()
+        for number, arrival in enumerate(self._arrivals):
+            due = began + arrival.at_s
+            while not self.stopping.is_set() and (early := due - self.journal.now()) > 0:
+                producer.poll(min(early, _LOOK_EVERY_S))
+            if self.stopping.is_set():
+                break
+            self._send(producer, self._partitions[arrival.place], number, due, arrival.size_bytes)
+            producer.poll(0)
         if left := producer.flush(_FLUSH_S):
             self.journal.oddity(f"{self.name}: {left} records were not answered for in {_FLUSH_S:.0f} s of good health")
 
-    def _send(self, producer: Producer, partition: Partition, number: int) -> None:
+    def _send(self, producer: Producer, partition: Part, number: int, due: float, size_bytes: int) -> None:
         value = f"{self.name}-{number}"
-        sent_at = self.journal.now()
         self.journal.write(
             "send",
             producer=self.name,
@@ -114,14 +121,17 @@ class NumberedProducer(Client):
             part=partition.index,
             value=value,
             idempotent=self._is_idempotent,
+            due=round(due, 4),
+            size=max(size_bytes, len(value) + 1),
         )
-        key = self._rng.randbytes(self._rng.randrange(_KEY_BYTES_MAX))
+        body = f"{value} ".encode().ljust(size_bytes, b".")
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
                 # None: an earlier answer was lost, and all that is known is that the record is there.
-                offset = UNKNOWN_OFFSET if message.offset() is None else message.offset()
-                self.journal.acknowledge(self.name, number, partition, offset, sent_at)
+                offset = message.offset()
+                at = UNKNOWN_OFFSET if offset is None else offset
+                self.journal.acknowledge(self.name, number, partition, at, due)
                 return
             self.journal.write("fail", producer=self.name, number=number, error=error.name())
             if self._is_idempotent:
@@ -129,7 +139,7 @@ class NumberedProducer(Client):
 
         while True:
             try:
-                producer.produce(partition.topic, value, key, partition.index, on_delivery=delivered)
+                producer.produce(partition.topic, body, partition=partition.index, on_delivery=delivered)
                 return
             except BufferError:  # the queue is full while nobody acknowledges
                 producer.poll(0.1)
@@ -142,7 +152,7 @@ class NumberedProducer(Client):
 class Reader(Client):
     """One session that reads every partition from its start, and is told of no error that would make it skip."""
 
-    def __init__(self, name: str, bootstrap: str, journal: Journal, *, partitions: Sequence[Partition]) -> None:
+    def __init__(self, name: str, bootstrap: str, journal: Journal, *, partitions: Sequence[Part]) -> None:
         super().__init__(name, bootstrap, journal)
         self._positions = dict.fromkeys(partitions, 0)
         self.settings |= {"group.id": name, "enable.auto.commit": False, "auto.offset.reset": "error"}
@@ -157,12 +167,12 @@ class Reader(Client):
             consumer.close()
 
     def _note(self, messages: Sequence[Message]) -> None:
-        found: dict[Partition, list[tuple[int, str, int]]] = {}
+        found: dict[Part, list[tuple[int, str, int]]] = {}
         for message in messages:
-            if message.error():
-                _note_error(self.name, message.error(), self.journal)
+            if error := message.error():
+                _note_error(self.name, error, self.journal)
             else:
-                found.setdefault(Partition(message.topic(), message.partition()), []).append(found_of(message))
+                found.setdefault(part_of(message), []).append(found_of(message))
         for partition, records in found.items():
             self.journal.poll(self.name, "", partition, self._positions[partition], records)
             self._positions[partition] = records[-1][0] + 1
@@ -180,9 +190,9 @@ class Member(Client):
         self._group = group
         self._topics = list(topics)
         self._assignments = 0
-        self._assigned_at: dict[Partition, float] = {}
-        self._positions: dict[Partition, int] = {}
-        self._uncommitted: dict[Partition, int] = {}
+        self._assigned_at: dict[Part, float] = {}
+        self._positions: dict[Part, int] = {}
+        self._uncommitted: dict[Part, int] = {}
         self._commits = 0
         self.settings |= {
             "group.id": group,
@@ -212,7 +222,7 @@ class Member(Client):
         self._assignments += 1
         self._positions.clear()
         self._uncommitted.clear()
-        self._assigned_at = {Partition(one.topic, one.partition): self.journal.now() for one in partitions}
+        self._assigned_at = {Part(one.topic, one.partition): self.journal.now() for one in partitions}
 
     def _revoke(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._commit(consumer)
@@ -224,10 +234,10 @@ class Member(Client):
         self._uncommitted.clear()
 
     def _note(self, message: Message) -> None:
-        if message.error():
-            _note_error(self.name, message.error(), self.journal)
+        if error := message.error():
+            _note_error(self.name, error, self.journal)
             return
-        partition, record = Partition(message.topic(), message.partition()), found_of(message)
+        partition, record = part_of(message), found_of(message)
         if partition not in self._positions:
             self.journal.write(
                 "committed",
@@ -269,10 +279,20 @@ class Member(Client):
                 self.journal.write("commit-ack", number=number, topic=answer.topic, part=answer.partition)
 
 
+def part_of(message: Message) -> Part:
+    """Of a record that was consumed."""
+    topic, index = message.topic(), message.partition()
+    assert topic is not None
+    assert index is not None
+    return Part(topic, index)
+
+
 def found_of(message: Message) -> tuple[int, str, int]:
-    """Offset, value, leader epoch."""
-    epoch = message.leader_epoch()
-    return message.offset(), message.value().decode(), -1 if epoch is None else epoch
+    """Of a record that was consumed: offset, value without its filling, leader epoch."""
+    offset, body, epoch = message.offset(), message.value(), message.leader_epoch()
+    assert offset is not None
+    assert body is not None
+    return offset, body.partition(b" ")[0].decode(), -1 if epoch is None else epoch
 
 
 def _note_error(name: str, error: KafkaError, journal: Journal) -> None:

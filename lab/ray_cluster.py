@@ -1,4 +1,4 @@
-"""A real Ray of several nodes on this machine, for tests that join it, take nodes away and add some. Each node is one raylet."""
+"""A real Ray of several nodes on this machine, to take nodes away from and to add some to. Each node is one raylet."""
 
 import contextlib
 import os
@@ -11,17 +11,18 @@ from pathlib import Path
 import psutil
 
 from actors.settings import prepare_environment
-from tests.harness.serve import free_port
+from lab.ports import free_port
+from raylog.model.errors import RetryError
 
 _START_S = 180
-_MARK = "RAYLOG_TEST_RAY"
+_MARK = "RAYLOG_LAB_RAY"
 
 StartRaylog = Callable[..., None]
 """Takes further options of ``raylog start``."""
 
 
 class RayCluster:
-    """``close`` ends every process of it, whatever has become of the test."""
+    """``close`` ends every process of it, whatever has become of those who use it."""
 
     def __init__(self, folder: Path) -> None:
         self.gcs_port = free_port()
@@ -55,7 +56,7 @@ class RayCluster:
         )
 
     def raylog(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a ``raylog`` command line in the cluster's environment."""
+        """Run a ``raylog`` command line in the cluster's environment. Raises RetryError if it fails, unless not to ``check``."""
         done = subprocess.run(
             [sys.executable, "-m", "raylog.cli.main", *arguments],
             env=self._env,
@@ -64,7 +65,8 @@ class RayCluster:
             timeout=150,
             check=False,
         )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
+        if check and done.returncode != 0:
+            raise RetryError(f"'raylog {arguments[0]}' failed: {_last_line(done.stderr or done.stdout)}")
         return done
 
     def processes(self, name: str = "") -> list[psutil.Process]:
@@ -92,7 +94,9 @@ class RayCluster:
                 timeout=_START_S,
                 check=False,
             )
-        assert done.returncode == 0, output.read_text()
+        if done.returncode != 0:
+            said = output.read_text(errors="replace")
+            raise RetryError(f"'{program} {arguments[0]}' failed; {output} says why, last: {_last_line(said)}")
 
     def _newest(self, name: str) -> psutil.Process:
         return max(self.processes(name), key=lambda process: process.create_time())
@@ -100,8 +104,16 @@ class RayCluster:
     def _marked(self) -> Iterator[psutil.Process]:
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(_MARK) == self._mark:
+                if process.status() != psutil.STATUS_ZOMBIE and self._has_mark(process):
                     yield process
+
+    def _has_mark(self, process: psutil.Process) -> bool:
+        """Not by psutil, which reads no further than where a process's title has overwritten its environment."""
+        try:
+            environment = Path("/proc", str(process.pid), "environ").read_bytes()
+        except OSError:  # it has ended, or is somebody else's
+            return False
+        return f"{_MARK}={self._mark}".encode() in environment.split(b"\0")
 
 
 class RayNode:
@@ -123,11 +135,15 @@ class RayNode:
             return [child.pid for child in self._raylet.children() if title in _command_line(child)]
         return []
 
+    def family(self) -> list[psutil.Process]:
+        """The raylet and all of its workers; none when they have ended."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return [self._raylet, *self._raylet.children(recursive=True)]
+        return []
+
     def kill(self) -> None:
         """As if the machine lost its power: the raylet and all of its workers at once."""
-        family = [self._raylet]
-        with contextlib.suppress(psutil.NoSuchProcess):  # one that Ray has drained may have ended by itself
-            family += self._raylet.children(recursive=True)
+        family = self.family()
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGSTOP)
@@ -139,11 +155,15 @@ class RayNode:
 
 def _ray_id(raylet: psutil.Process) -> str:
     [option] = [text for text in raylet.cmdline() if text.startswith(("--node_id=", "--node-id="))]
-    return option.partition("=")[2]
+    return str(option.partition("=")[2])
 
 
 def _label_text(labels: Mapping[str, str]) -> str:
     return ",".join(f"raylog.io/{key}={value}" for key, value in labels.items())
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it said nothing"])[-1]
 
 
 def _command_line(process: psutil.Process) -> str:

@@ -1,20 +1,18 @@
-"""What the clients of a chaos run asked and were told, and what was done to the servers, as lines of JSON in the order of time.
+"""What the clients of a run asked and were told, and what was done to the servers, as lines of JSON in the order of time.
 
-The file is all that is judged (tests/chaos/verdict.py), so a run can be judged again, and looked at with any tool for text.
+The file is all that is judged (lab/history/verdict.py), so a run can be judged again, and looked at with any tool for text.
 """
 
 import json
 import threading
-import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-
-class Partition(NamedTuple):
-    topic: str
-    index: int
+from lab.history.history import Part
+from raylog.model.clock import Clock
 
 
 class Progress(NamedTuple):
@@ -32,13 +30,20 @@ class Progress(NamedTuple):
 class Journal:
     """Written by every client's thread; ``progress`` is for those who wait."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, on_acknowledged: Callable[[float, float], None] = lambda _now, _latency: None
+    ) -> None:
+        """``on_acknowledged`` is told the time of each acknowledgement and its latency from when the record was due."""
         self.path = path
+        self._clock = clock
+        self._on_acknowledged = on_acknowledged
         self._lock = threading.Condition()
-        self._began = time.monotonic()
+        self._began = clock.monotonic()
         self._file = path.open("w", encoding="utf-8", buffering=1 << 20)
-        self._progress: defaultdict[Partition, Progress] = defaultdict(Progress)
+        self._progress: defaultdict[Part, Progress] = defaultdict(Progress)
         self.acknowledged = 0
+        self.read_by_groups = 0
+        """Records, by all groups together."""
         self.odd: list[str] = []
 
     def __enter__(self) -> Self:
@@ -52,7 +57,7 @@ class Journal:
 
     def now(self) -> float:
         """Seconds since the run began."""
-        return time.monotonic() - self._began
+        return self._clock.monotonic() - self._began
 
     def write(self, event: str, /, **values: Any) -> None:
         with self._lock:
@@ -66,10 +71,13 @@ class Journal:
         with self._lock:
             self.odd.append(sentence)
 
-    def acknowledge(self, producer: str, number: int, partition: Partition, offset: int, sent_at: float) -> None:
+    def acknowledge(self, producer: str, number: int, partition: Part, offset: int, sent_at: float) -> None:
+        """``sent_at``: when the record was due to be sent."""
         self.write("ack", producer=producer, number=number, offset=offset)
+        now = self.now()
         with self._lock:
             self.acknowledged += 1
+            self._on_acknowledged(now, now - sent_at)
             was = self._progress[partition]
             self._progress[partition] = was._replace(
                 acknowledged=max(was.acknowledged, offset),
@@ -77,9 +85,7 @@ class Journal:
             )
             self._lock.notify_all()
 
-    def poll(
-        self, session: str, group: str, partition: Partition, position: int, found: list[tuple[int, str, int]]
-    ) -> None:
+    def poll(self, session: str, group: str, partition: Part, position: int, found: list[tuple[int, str, int]]) -> None:
         """``found``: offset, value, leader epoch."""
         self.write(
             "poll",
@@ -92,12 +98,13 @@ class Journal:
         )
         with self._lock:
             was, last = self._progress[partition], found[-1][0]
+            self.read_by_groups += len(found) if group else 0
             self._progress[partition] = (
                 was._replace(read_by_group=max(was.read_by_group, last)) if group else was._replace(read=last)
             )
             self._lock.notify_all()
 
-    def progress(self, partition: Partition) -> Progress:
+    def progress(self, partition: Part) -> Progress:
         with self._lock:
             return self._progress[partition]
 

@@ -8,9 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from tests.sim.history import UNKNOWN_OFFSET, History
-from tests.sim.kafka import Part
-from tests.sim.retention_check import check_retention
+from lab.history.history import UNKNOWN_OFFSET, History, Part
+from lab.history.retention_check import check_retention
 
 
 def check(history: History) -> list[str]:

@@ -6,8 +6,7 @@ what is kept only grows. A topic keeps records by time or by size, not by both.
 
 from collections.abc import Iterator
 
-from tests.sim.history import UNKNOWN_OFFSET, History, Retention, SeenStart
-from tests.sim.kafka import Part
+from lab.history.history import UNKNOWN_OFFSET, History, Part, Retention, SeenStart
 
 _SKEW_MS_MAX = 500
 """A leader's clock is wrong by no more."""

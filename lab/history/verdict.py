@@ -1,13 +1,12 @@
-"""Judges a journal: the checker of the simulation's histories (tests/sim/checker.py) reads it as a history."""
+"""Judges a journal: the checker (lab/history/checker.py) reads it as a history."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.sim.checker import check
-from tests.sim.history import Batch, Commit, CommittedRead, History, Poll
-from tests.sim.kafka import Found, Part
+from lab.history.checker import check
+from lab.history.history import Batch, Commit, CommittedRead, Found, History, Part, Poll
 
 Event = dict[str, Any]
 

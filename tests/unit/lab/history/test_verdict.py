@@ -1,14 +1,16 @@
-"""A chaos run's journal as the checker reads it: a sound one passes, and what is wrong in it is named."""
+"""A run's journal as the checker reads it: a sound one passes, and what is wrong in it is named."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.journal import Journal, Partition
-from tests.chaos.verdict import anomalies
+from lab.history.history import Part
+from lab.history.journal import Journal
+from lab.history.verdict import anomalies
+from raylog.model.clock import SystemClock
 
-PART = Partition("orders", 0)
+PART = Part("orders", 0)
 
 
 def _send(journal: Journal, number: int, *, offset: int | None) -> None:
@@ -62,7 +64,7 @@ def _told_odd_things(journal: Journal) -> None:
 
 
 def test_a_sound_journal_has_no_anomaly(tmp_path: Path) -> None:
-    with Journal(tmp_path / "journal") as journal:
+    with Journal(tmp_path / "journal", SystemClock()) as journal:
         _sound(journal)
         _log(journal, "p-0", "p-1", "p-2")
     assert anomalies(journal.path) == []
@@ -79,14 +81,14 @@ def test_a_sound_journal_has_no_anomaly(tmp_path: Path) -> None:
     ],
 )
 def test_each_anomaly_is_named(tmp_path: Path, spoil: Callable[[Journal], None], word: str) -> None:
-    with Journal(tmp_path / "journal") as journal:
+    with Journal(tmp_path / "journal", SystemClock()) as journal:
         _sound(journal)
         spoil(journal)
     assert any(word in anomaly for anomaly in anomalies(journal.path))
 
 
 def test_progress_tells_those_who_wait(tmp_path: Path) -> None:
-    with Journal(tmp_path / "journal") as journal:
+    with Journal(tmp_path / "journal", SystemClock()) as journal:
         _sound(journal)
         progress = journal.progress(PART)
     assert (progress.acknowledged, progress.read, progress.read_by_group) == (2, 1, 1)

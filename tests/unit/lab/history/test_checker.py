@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.sim.checker import check
-from tests.sim.history import Batch, Commit, CommittedRead, Deletion, History, Poll, Retention, SeenStart
-from tests.sim.kafka import Found, Part
+from lab.history.checker import check
+from lab.history.history import Batch, Commit, CommittedRead, Deletion, Found, History, Part, Poll, Retention, SeenStart
 
 PART = Part("orders", 0)
 
