@@ -8,7 +8,7 @@ import pytest
 
 from raylog.cli.main import run
 from raylog.model.limits import BalanceLimits, Limits
-from tests.harness.steady_producer import SteadyProducer, assert_exactly_what_was_acknowledged
+from tests.harness.steady_producer import PacedProducer, assert_exactly_what_was_acknowledged
 
 LEADERS = 3
 EACH = 6
@@ -59,11 +59,11 @@ def test_load_that_lies_on_one_leader_spreads_by_itself(make_cluster, make_topic
     topic = make_topic(cluster)(LEADERS * EACH, raylog_wal=wal)
     hot = hot_partitions(cluster, topic)
     assert len(hot) == EACH
-    producer = SteadyProducer(cluster.bootstrap, topic, hot)
+    producer = PacedProducer(cluster.bootstrap, topic, hot)
     until(lambda: spread(cluster, topic, hot) == [2, 2, 2], "the load is level")
     until(lambda: not json.loads(cli(cluster, "balance", "--json"))["moving"], "the moves are done")
     version = [cluster.leader_of(topic, number) for number in range(LEADERS * EACH)]
-    producer.advance(1_000)
+    producer.advance(100)
     until(lambda: not json.loads(cli(cluster, "balance", "--json"))["moves"], "nothing is left to move")
     assert f"{topic}:{hot[0]} is led by leader {version[hot[0]]}" in cli(
         cluster, "balance", "--explain", f"{topic}:{hot[0]}"
@@ -77,7 +77,7 @@ def test_load_stays_where_it_is_when_that_is_wanted_and_moves_when_asked(make_cl
     cluster = make_cluster(leaders_per_class=LEADERS, limits=LIMITS, broker_configs=broker)
     topic = make_topic(cluster)(LEADERS * EACH)
     hot = hot_partitions(cluster, topic)
-    producer = SteadyProducer(cluster.bootstrap, topic, hot)
+    producer = PacedProducer(cluster.bootstrap, topic, hot)
     until(lambda: len(json.loads(cli(cluster, "balance", "--json"))["moves"]) == 4, "moves are planned")
     assert spread(cluster, topic, hot) == [EACH]
     shown = cli(cluster, "balance", "--dry-run", "--now", "--explain")
@@ -86,7 +86,7 @@ def test_load_stays_where_it_is_when_that_is_wanted_and_moves_when_asked(make_cl
     moved = json.loads(cli(cluster, "balance", "--now", "--json"))["moved"]
     assert {one["topic"] for one in moved} == {topic} and len(moved) == 4
     until(lambda: spread(cluster, topic, hot) == [2, 2, 2], "the load is level")
-    producer.advance()
+    producer.advance(50)
     assert_exactly_what_was_acknowledged(cluster.bootstrap, topic, producer.finish(), hot)
 
 
