@@ -58,12 +58,15 @@ def test_load_spreads_over_three_leaders_and_then_nothing_moves(start_serve, tmp
         now = seen(server)
         return not now["moving"] and not now["moves"]
 
+    def are_measured():
+        shared = [row for row in seen(server)["leaders"] if row["wal"] == ["file"]]
+        assert len(shared) == LEADERS
+        return all(row["measured"] and row["cpu"] > 0 and row["memory"] > 0 and row["bytes_in"] > 0 for row in shared)
+
     until(is_level, "the load is level")
+    until(are_measured, "each leader has told its load")
     until(is_at_rest, "nothing is left to move")
     assert is_level()
-    shared = [row for row in seen(server)["leaders"] if row["wal"] == ["file"]]
-    assert len(shared) == LEADERS
-    assert all(row["measured"] and row["cpu"] > 0 and row["memory"] > 0 and row["bytes_in"] > 0 for row in shared)
     placed = leaders_of(server, range(LEADERS * EACH))
     producer.advance(200, PATIENCE_S)
     assert leaders_of(server, range(LEADERS * EACH)) == placed
