@@ -29,6 +29,11 @@ def start_controller(config: ClusterConfig, *, is_alone: bool) -> Any:
     return start_actor(ControllerActor, CONTROLLER_NAME, config, uuid.uuid4().hex, is_alone)
 
 
+def first_line(error: Exception) -> str:
+    """What a library said, for a sentence of ours: without the rest of its text, and its full stop."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 def controller_status(controller: Any) -> dict[str, Any]:
     """What the controller says of the cluster; empty while it does not answer."""
     import ray

@@ -13,6 +13,7 @@ from actors.deployment import (
     check_store,
     close_roles,
     controller_status,
+    first_line,
     start_controller,
     wait_until_serving,
 )
@@ -45,7 +46,7 @@ class JoinedCluster:
             ray.init(address=self._address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise InvalidError(
-                f"There is no Ray at '{self._address}' that can be joined ({_first_line(error)}): start one with 'ray start', or "
+                f"There is no Ray at '{self._address}' that can be joined ({first_line(error)}): start one with 'ray start', or "
                 "say where it is with --address HOST:PORT."
             ) from error
 
@@ -140,7 +141,3 @@ def _not_here() -> NotFoundError:
 
 def _restarting() -> RetryError:
     return RetryError("Raylog's controller does not answer just now: it is being restarted, so try again.")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

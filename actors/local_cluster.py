@@ -22,6 +22,7 @@ from actors.deployment import (
     Step,
     check_store,
     close_roles,
+    first_line,
     pause,
     start_controller,
     wait_until_serving,
@@ -85,7 +86,7 @@ class LocalCluster:
             self._init_ray(ray)
         except Exception as error:
             raise RetryError(
-                f"Ray did not start here ({_first_line(error)}): try again, perhaps when the machine has less to do; "
+                f"Ray did not start here ({first_line(error)}): try again, perhaps when the machine has less to do; "
                 "its logs say more (session_latest/logs below /tmp/ray, or RAY_TMPDIR)."
             ) from error
         # The log monitor only feeds drivers that print workers' output, the other one only scales clusters that can grow;
@@ -143,10 +144,6 @@ class LocalCluster:
             end_processes(lambda: _is_free(listen), lambda: pause(POLL_S), int(CLOSE_TIMEOUT_S / POLL_S))
         finally:
             ray.shutdown()
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _cpus() -> int:

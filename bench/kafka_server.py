@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.servers import Server, ServerError, free_port
+from bench.servers import Server, ServerError
+from lab.ports import free_port
 
 _POM = Path(__file__).parent / "kafka" / "pom.xml"
 _DOWNLOAD_S_MAX = 900

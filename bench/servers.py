@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from typing import Self
 import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+
+from lab.ports import free_port
 
 _READY_S_MAX = 180.0
 _STOP_S_MAX = 30.0
@@ -158,9 +159,3 @@ class RaylogServer(Server):
             f"--metrics=127.0.0.1:{free_port()}",
             *self.options,
         ]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -2,8 +2,8 @@
 
 A slot's meta, and a checkpoint's state, is ``{"version": 2, "records": [{"type": …, …}, …]}``. A record cannot be ignored, so a
 reader that does not know a record's type or a field refuses the log. New fields need a default, with which records of earlier
-versions are read, and a new version, so that an earlier Raylog says why it refuses. Version 1 had no ``deployment_started`` and
-``leader_placed``, and no ``node`` and ``mount`` in ``leader_added``.
+versions are read, and a new version, so that an earlier Raylog says why it refuses. Version 1 had no ``deployment_started``,
+``node_draining`` and ``leader_placed``, and no ``node`` and ``mount`` in ``leader_added``.
 """
 
 import json

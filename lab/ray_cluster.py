@@ -11,10 +11,12 @@ from pathlib import Path
 import psutil
 
 from actors.settings import prepare_environment
+from lab.command import last_line, raylog
 from lab.ports import free_port
 from raylog.model.errors import RetryError
 
 _START_S = 180
+_COMMAND_S = 150
 _MARK = "RAYLOG_LAB_RAY"
 
 StartRaylog = Callable[..., None]
@@ -57,17 +59,7 @@ class RayCluster:
 
     def raylog(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a ``raylog`` command line in the cluster's environment. Raises RetryError if it fails, unless not to ``check``."""
-        done = subprocess.run(
-            [sys.executable, "-m", "raylog.cli.main", *arguments],
-            env=self._env,
-            capture_output=True,
-            text=True,
-            timeout=150,
-            check=False,
-        )
-        if check and done.returncode != 0:
-            raise RetryError(f"'raylog {arguments[0]}' failed: {_last_line(done.stderr or done.stdout)}")
-        return done
+        return raylog(*arguments, env=self._env, timeout_s=_COMMAND_S, check=check)
 
     def processes(self, name: str = "") -> list[psutil.Process]:
         """All that runs for the cluster, whose command line contains ``name``."""
@@ -96,7 +88,7 @@ class RayCluster:
             )
         if done.returncode != 0:
             said = output.read_text(errors="replace")
-            raise RetryError(f"'{program} {arguments[0]}' failed; {output} says why, last: {_last_line(said)}")
+            raise RetryError(f"'{program} {arguments[0]}' failed; {output} says why, last: {last_line(said)}")
 
     def _newest(self, name: str) -> psutil.Process:
         return max(self.processes(name), key=lambda process: process.create_time())
@@ -160,10 +152,6 @@ def _ray_id(raylet: psutil.Process) -> str:
 
 def _label_text(labels: Mapping[str, str]) -> str:
     return ",".join(f"raylog.io/{key}={value}" for key, value in labels.items())
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["it said nothing"])[-1]
 
 
 def _command_line(process: psutil.Process) -> str:

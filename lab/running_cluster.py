@@ -1,14 +1,13 @@
 """A Raylog that runs already: it is loaded and looked at by its Kafka port, and asked for drains by ``raylog drain``."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from lab import counters
+from lab.command import raylog
 from lab.experiment import Event, Kind, RunningCluster
-from raylog.model.errors import InvalidError, RetryError
+from raylog.model.errors import InvalidError
 
 _DRAIN_S_MAX = 600
 
@@ -42,9 +41,4 @@ class RunningLab:
         """Returns when it has been done, by which no leader stops without handing over. Raises RaylogError."""
         if event.kind is not Kind.DRAIN:
             raise InvalidError(f"'{event.label}' cannot be done to a running cluster.")
-        command = ("drain", event.node, "--address", self._spec.address, "--timeout", str(_DRAIN_S_MAX))
-        done = subprocess.run(
-            [sys.executable, "-m", "raylog.cli.main", *command], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise RetryError(f"'raylog drain' failed: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
+        raylog("drain", event.node, "--address", self._spec.address, "--timeout", str(_DRAIN_S_MAX))

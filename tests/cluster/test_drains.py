@@ -42,6 +42,20 @@ def _read(bootstrap: str, seen: set[bytes], stop: threading.Event) -> None:
         consumer.close()
 
 
+@contextmanager
+def _load_on(a: RayNode, b: RayNode) -> Iterator[Load]:
+    """An idempotent producer and a group, under way inside; in the end each record is there once, and the group has read it."""
+    create_topic(a.bootstrap, TOPIC, "file")
+    both = f"{a.bootstrap},{b.bootstrap}"
+    with _group(both) as seen:
+        with Load(both, TOPIC, idempotent=True) as load:
+            load.acknowledges(500)
+            yield load
+        log = read_all(a.bootstrap, TOPIC)
+        load.check(log)
+        until(lambda: seen == set(log.values()), "the group has read every record")
+
+
 def _is_empty(node: RayNode) -> bool:
     return not node.roles("GatewayActor") and not node.roles("LeaderActor")
 
@@ -63,47 +77,33 @@ def test_an_operator_empties_a_node_under_load_and_takes_it_back(
     a = cluster.add_node("a", is_head=True)
     b = cluster.add_node("b")
     start_raylog()
-    create_topic(a.bootstrap, TOPIC, "file")
-    both = f"{a.bootstrap},{b.bootstrap}"
-    with _group(both) as seen:
-        with Load(both, TOPIC, idempotent=True) as load:
-            load.acknowledges(500)
-            assert _drain(cluster, "b") == {"node": "b", "drained": True}
-            until(lambda: _is_empty(b), "the processes of what was ended are gone")
-            assert list(broker_ports(a.bootstrap).values()) == [a.port]
-            assert _status(cluster, "b")["drain"] == {"partitions": 0, "staying": {}, "is_over": True}
-            refused = cluster.raylog("drain", "a", "--address", cluster.address, check=False)
-            assert (refused.returncode, refused.stdout) == (1, "")
-            assert "start another node first" in refused.stderr
-            load.acknowledges(500)
-            assert _drain(cluster, "b", "--undo") == {"node": "b", "drained": False}
-            until(lambda: sorted(broker_ports(a.bootstrap).values()) == sorted((a.port, b.port)), "the broker is back")
-            create_topic(b.bootstrap, "later", "file")
-            until(lambda: b.roles("LeaderActor"), "the node has its share again")
-            load.acknowledges(500)
-            _drain(cluster, "b")
-            b.kill()
-            load.acknowledges(500)
-        log = read_all(a.bootstrap, TOPIC)
-        load.check(log)
-        until(lambda: seen == set(log.values()), "the group has read every record")
+    with _load_on(a, b) as load:
+        assert _drain(cluster, "b") == {"node": "b", "drained": True}
+        until(lambda: _is_empty(b), "the processes of what was ended are gone")
+        assert list(broker_ports(a.bootstrap).values()) == [a.port]
+        assert _status(cluster, "b")["drain"] == {"partitions": 0, "staying": {}, "is_over": True}
+        refused = cluster.raylog("drain", "a", "--address", cluster.address, check=False)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "start another node first" in refused.stderr
+        load.acknowledges(500)
+        assert _drain(cluster, "b", "--undo") == {"node": "b", "drained": False}
+        until(lambda: sorted(broker_ports(a.bootstrap).values()) == sorted((a.port, b.port)), "the broker is back")
+        create_topic(b.bootstrap, "later", "file")
+        until(lambda: b.roles("LeaderActor"), "the node has its share again")
+        load.acknowledges(500)
+        _drain(cluster, "b")
+        b.kill()
+        load.acknowledges(500)
 
 
 def test_a_node_that_ray_will_take_away_is_emptied_under_load(cluster: RayCluster, start_raylog: StartRaylog) -> None:
     a = cluster.add_node("a", is_head=True)
     b = cluster.add_node("b")
     start_raylog()
-    create_topic(a.bootstrap, TOPIC, "file")
-    both = f"{a.bootstrap},{b.bootstrap}"
-    with _group(both) as seen:
-        with Load(both, TOPIC, idempotent=True) as load:
-            load.acknowledges(500)
-            cluster.give_notice(b)
-            until(lambda: list(broker_ports(a.bootstrap).values()) == [a.port], "clients are sent elsewhere")
-            until(lambda: _is_empty(b), "nothing is left on the node")
-            load.acknowledges(500)
-            b.kill()
-            load.acknowledges(500)
-        log = read_all(a.bootstrap, TOPIC)
-        load.check(log)
-        until(lambda: seen == set(log.values()), "the group has read every record")
+    with _load_on(a, b) as load:
+        cluster.give_notice(b)
+        until(lambda: list(broker_ports(a.bootstrap).values()) == [a.port], "clients are sent elsewhere")
+        until(lambda: _is_empty(b), "nothing is left on the node")
+        load.acknowledges(500)
+        b.kill()
+        load.acknowledges(500)

@@ -71,22 +71,15 @@ def test_outages_longer_than_memory_lasts_stop_nobody_whose_wal_has_room() -> No
     assert min(spilled_bytes) > SPILLING_BYTES, spilled_bytes
 
 
-def test_partitions_move_by_load_in_the_middle_of_trouble() -> None:
+@pytest.mark.parametrize(
+    ("scenario", "least"), [("balanced", {"balance": 4, "wants": 4}), ("drained", {"drain": 8, "clear": 4})]
+)
+def test_partitions_move_by_load_and_off_nodes_in_the_middle_of_trouble(scenario: str, least: dict[str, int]) -> None:
     seen: Counter[str] = Counter()
-    for seed in range(4):
-        report = run_seed(f"balanced/{seed}")
-        assert not report.anomalies, report.text()
-        seen.update(line.split()[1] for line in report.trace.lines)
-    assert seen["balance"] >= 4 and seen["wants"] >= 4, seen
-
-
-def test_nodes_are_emptied_in_the_middle_of_trouble() -> None:
-    seen: Counter[str] = Counter()
-    for seed in range(4):
-        report = run_seed(f"drained/{seed}")
-        assert not report.anomalies, report.text()
-        seen.update(line.split()[1] for line in report.trace.lines)
-    assert seen["drain"] >= 8 and seen["clear"] >= 4, seen
+    for outcome in run_seeds(f"{scenario}/{seed}" for seed in range(4)):
+        assert not outcome.anomalies, outcome.text
+        seen.update(outcome.events)
+    assert all(seen[what] >= count for what, count in least.items()), seen
 
 
 def test_a_seed_gives_the_same_run_in_every_process() -> None:

@@ -16,26 +16,19 @@ from raylog.storage.hedge_delay import HedgeDelay
 from raylog.storage.latency_model import S3_STANDARD
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.retrying_store import RetryingStore
+from tests.harness.manual_clock import ManualClock
 
 FAULTS = FaultModel(slow_down=0.05, timed_out=0.03, answer_lost=0.08, late_put=0.05, timeout_s=2.0, late_s_max=5.0)
 APPENDS = 60
 
 
-class VirtualClock:
+class VirtualClock(ManualClock):
     """Time that jumps to the next sleeper when nobody can run."""
 
     def __init__(self) -> None:
-        self.now_s = 1e6
+        super().__init__()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = count()
-
-    def wall_ms(self) -> int:
-        return int(self.now_s * 1000)
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    boottime = monotonic
 
     async def sleep(self, seconds: float) -> None:
         woken = asyncio.get_running_loop().create_future()
