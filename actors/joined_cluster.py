@@ -72,9 +72,14 @@ class JoinedCluster:
         controller = start_controller(resolved, is_alone=False)
         return resolved, self._wait_until_serving(controller, resolved, check)
 
+    @property
+    def is_deployed(self) -> bool:
+        """Raylog runs here already."""
+        return self._controller() is not None
+
     def require_absent(self) -> None:
         """Raises AlreadyExistsError if Raylog runs here already."""
-        if self._controller() is not None:
+        if self.is_deployed:
             raise AlreadyExistsError(
                 "Raylog runs on this Ray already: 'raylog status --address' shows it, and 'raylog stop --address' ends it."
             )

@@ -1,8 +1,9 @@
 """Ray's settings for a data plane, in one place: names of the actors, and the environment that Ray reads when it is imported.
 
 Why each: workers would run at nice 15; the GCS grows with every actor call while task events are on; health checks would see a
-dead node only after 13 to 65 s; a role starts sooner in a worker that has imported everything (actors/warm.py); and freed blocks
-are kept by malloc, because touching fresh pages costs more than copying.
+dead node only after 13 to 65 s; a raylet would end after a minute without a GCS, and its node's roles with it; a role starts
+sooner in a worker that has imported everything (actors/warm.py); and freed blocks are kept by malloc, because touching fresh
+pages costs more than copying.
 """
 
 import secrets
@@ -54,6 +55,7 @@ _RAY_ENVIRONMENT = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
     "RAY_DEDUP_LOGS": "0",
     "RAY_event_stats": "0",
     "RAY_memory_monitor_refresh_ms": "0",

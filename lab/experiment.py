@@ -7,7 +7,7 @@ from enum import Enum
 from lab.shapes import Shape
 
 HEAD = "a"
-"""The first node of a local cluster. It has Ray's GCS, and so outlives every experiment."""
+"""The first node of a local cluster. It has Ray's GCS, and so stays."""
 WAL_CLASSES = ("file", "object")
 """Of a local cluster; the first is that of topics which say none."""
 
@@ -80,6 +80,7 @@ class Kind(Enum):
     PAUSE = "pause"
     SLOW_NODE = "slow-node"
     SLOW_BUCKET = "slow-bucket"
+    GCS_AWAY = "gcs-away"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,8 @@ class Event:
                 return f"{self.node} {self.factor:g}x slower for {self.for_s:g} s"
             case Kind.SLOW_BUCKET:
                 return f"bucket +{self.extra_ms:g} ms for {self.for_s:g} s"
+            case Kind.GCS_AWAY:
+                return f"no GCS for {self.for_s:g} s"
             case Kind.PAUSE:
                 return f"pause {whom} for {self.for_s:g} s"
             case Kind.PREEMPT:

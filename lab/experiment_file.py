@@ -210,6 +210,8 @@ def _event(table: Table) -> Event:
             made = Event(
                 at_s=at_s, kind=kind, extra_ms=table.number("ms", above=True), for_s=table.number("for", above=True)
             )
+        case Kind.GCS_AWAY:
+            made = Event(at_s=at_s, kind=kind, for_s=table.number("for", above=True))
     table.finish()
     return made
 

@@ -94,6 +94,10 @@ class LocalLab:
                 self._brake.write_text(f"{event.extra_ms:g}", encoding="ascii")
                 self._ended.wait(event.for_s)
                 self._brake.unlink()
+            case Kind.GCS_AWAY:
+                start_again = self._ray.kill_gcs()
+                self._ended.wait(event.for_s)
+                start_again()
 
     def _add(self, name: str) -> None:
         with self._adding:  # the newest raylet is the one that was just started

@@ -1,4 +1,7 @@
-"""A real Ray of several nodes on this machine, to take nodes away from and to add some to. Each node is one raylet."""
+"""A real Ray of several nodes on this machine, to take nodes away from and to add some to. Each node is one raylet.
+
+Its GCS keeps what it knows in a folder (Ray's embedded store), so it may go and come back, as with a head that is set up so.
+"""
 
 import contextlib
 import os
@@ -24,22 +27,24 @@ StartRaylog = Callable[..., None]
 
 
 class RayCluster:
-    """``close`` ends every process of it, whatever has become of those who use it."""
+    """``close`` ends every process of it, whatever has become of those who use it; what it has stored stays."""
 
     def __init__(self, folder: Path) -> None:
         self.gcs_port = free_port()
         self._folder = folder
         self._mark = f"{os.getpid()}-{self.gcs_port}"
+        self._restarted: list[subprocess.Popen[bytes]] = []
         self._env = {**os.environ, _MARK: self._mark}
         prepare_environment(self._env)
+        self._env |= {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": str(folder / "gcs")}
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.gcs_port}"
 
-    def add_node(self, name: str, *, is_head: bool = False, **labels: str) -> "RayNode":
-        """A node of this name, with one CPU, a port for Kafka of its own, and labels ``raylog.io/…``."""
-        port = free_port()
+    def add_node(self, name: str, *, is_head: bool = False, port: int | None = None, **labels: str) -> "RayNode":
+        """A node of this name, with one CPU, a port for Kafka (of its own, if none is given), and labels ``raylog.io/…``."""
+        port = port or free_port()
         said = {"node": name, "port": str(port), **labels}
         where = ("--head", f"--port={self.gcs_port}") if is_head else (f"--address={self.address}",)
         self._run(
@@ -57,6 +62,21 @@ class RayCluster:
             *("--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=test", "--deadline-remaining-seconds=600"),
         )
 
+    def kill_gcs(self) -> Callable[[], None]:
+        """Kill Ray's GCS. What is returned starts it again where it was, on what it had stored."""
+        [gcs] = [process for process in self.processes("gcs/gcs_server") if process.name() == "gcs_server"]
+        command, environment = gcs.cmdline(), gcs.environ()
+        gcs.kill()
+        psutil.wait_procs([gcs], timeout=30)
+
+        def start_again() -> None:
+            with (self._folder / "gcs.log").open("ab") as out:
+                self._restarted.append(
+                    subprocess.Popen(command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+                )
+
+        return start_again
+
     def raylog(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a ``raylog`` command line in the cluster's environment. Raises RetryError if it fails, unless not to ``check``."""
         return raylog(*arguments, env=self._env, timeout_s=_COMMAND_S, check=check)
@@ -72,6 +92,8 @@ class RayCluster:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
             psutil.wait_procs(left, timeout=10)
+        for process in self._restarted:
+            process.wait()
 
     def _run(self, program: str, *arguments: str) -> None:
         # Not stopped by a pipe that the processes which it leaves behind keep open.

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from raylog.cli.cluster_options import (
     Advertise,
@@ -40,6 +42,9 @@ def start(
     metrics: Metrics = None,
     config: ConfigFile = None,
     log_level: LogLevel = None,
+    if_not_running: Annotated[
+        bool, typer.Option("--if-not-running", help="Succeed, and change nothing, where Raylog runs already.")
+    ] = False,
 ) -> int:
     """Start Raylog on every node of a running Ray cluster, and return once clients are served.
 
@@ -65,6 +70,9 @@ def start(
     )
     interrupts = Interrupts()
     with joined(address) as cluster:
+        if if_not_running and cluster.is_deployed:
+            note("Raylog runs on this Ray already.")
+            return 0
         interrupts.install()
         try:
             resolved, addresses = cluster.start(chosen, note, interrupts.check)

@@ -105,6 +105,7 @@ def test_raylog_outlives_the_commands_that_start_and_show_it(cluster: RayCluster
     again = cluster.raylog("start", *where, check=False)
     assert again.returncode == 1
     assert "runs on this Ray already" in again.stderr
+    cluster.raylog("start", "--if-not-running", *where)
     assert "serves" in cluster.raylog("status", *where).stdout
     cluster.raylog("stop", *where)
     assert a.roles() == []

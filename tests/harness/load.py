@@ -16,9 +16,11 @@ T = TypeVar("T")
 class Load:
     """Producers with numbered records, and what was acknowledged: (partition, offset) -> record."""
 
-    def __init__(self, bootstrap: str, topic: str, *, idempotent: bool) -> None:
+    def __init__(self, bootstrap: str, topic: str, *, idempotent: bool, gap_s: float = 0.0) -> None:
+        """As many records as go; or, for what lasts long, one and then nothing for ``gap_s``."""
         self._topic = topic
         self._idempotent = idempotent
+        self._gap_s = gap_s
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
@@ -51,6 +53,8 @@ class Load:
                 self._producer.produce(self._topic, str(self._sent).encode(), on_delivery=self._delivered)
                 self._sent += 1
             self._producer.poll(0.0005)
+            if self._gap_s:
+                self._stop.wait(self._gap_s)
         self._producer.flush(120)
 
     def _delivered(self, error: object, message: Message) -> None:
