@@ -1,8 +1,8 @@
 """How a node is emptied that is to go: its partitions move to leaders elsewhere, then it loses its broker and its roles. Pure.
 
-A node drains because Ray says so (a preemption, a node that is taken away) or because an operator does. Either is in the metadata
-until that start of the node is gone, or the operator takes it back. So long the node gets nothing new, and clients are sent to
-the brokers of other nodes (``controller.brokers.shown_brokers``).
+A node drains because Ray says so (a preemption, a node that is taken away), because an operator does, or because fewer nodes do
+(``controller.scaling``). Each is in the metadata until that start of the node is gone, or whoever wanted it takes it back. So
+long the node gets nothing new, and clients are sent to the brokers of other nodes (``controller.brokers.shown_brokers``).
 """
 
 import heapq
@@ -41,7 +41,8 @@ def keep_drains(state: MetadataState, nodes: Sequence[Node]) -> tuple[Record, ..
 
 
 def order_drain(state: MetadataState, nodes: Sequence[Node], name: str, *, drain: bool) -> tuple[Record, ...]:
-    """An operator has a node emptied, or takes that back. Raises InvalidError where that cannot be."""
+    """An operator has a node emptied, or takes that back; what was drained for scaling is the operator's from then on. Raises
+    InvalidError where that cannot be."""
     node = next((node for node in nodes if node.name == name), None)
     if node is None:
         names = ", ".join(node.name for node in nodes)
@@ -52,7 +53,7 @@ def order_drain(state: MetadataState, nodes: Sequence[Node], name: str, *, drain
         raise InvalidError(
             f"It is Ray that takes node '{name}' away, which nobody can take back: start another node instead."
         )
-    if _is_drained(state, node) == drain:
+    if _is_drained(state, node) == drain and name not in state.given_back:
         return ()
     if drain and all(other.is_draining for other in with_drains(state, nodes) if other.name != name):
         raise InvalidError(
@@ -60,6 +61,17 @@ def order_drain(state: MetadataState, nodes: Sequence[Node], name: str, *, drain
             "or end Raylog with 'raylog stop'."
         )
     return (_drain(name, node.start_id, drain),)
+
+
+def give_back(state: MetadataState, nodes: Sequence[Node], name: str) -> tuple[Record, ...]:
+    """Have a node emptied because fewer do; none if it drains already, or is gone."""
+    found = next((node for node in with_drains(state, nodes) if node.name == name and not node.is_draining), None)
+    return () if found is None else (_drain(name, found.start_id, True, for_scaling=True),)
+
+
+def take_back(state: MetadataState, name: str) -> tuple[Record, ...]:
+    """Have a node serve again that was drained because fewer did; none if somebody else drains it, or it is gone."""
+    return (_drain(name, state.draining[name], False),) if name in state.given_back else ()
 
 
 def evacuate(state: MetadataState, nodes: Sequence[Node]) -> tuple[Record, ...]:
@@ -122,8 +134,8 @@ def _is_drained(state: MetadataState, node: Node) -> bool:
     return state.draining.get(node.name) == node.start_id
 
 
-def _drain(name: str, start_id: str, is_draining: bool) -> NodeDraining:
-    return NodeDraining(node=name, start_id=start_id, is_draining=is_draining)
+def _drain(name: str, start_id: str, is_draining: bool, *, for_scaling: bool = False) -> NodeDraining:
+    return NodeDraining(node=name, start_id=start_id, is_draining=is_draining, for_scaling=for_scaling)
 
 
 def _is_to_move(state: MetadataState, partition: TopicPartition, leaving: set[str]) -> bool:

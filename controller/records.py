@@ -1,9 +1,10 @@
 """The records of the metadata log: every change of the cluster's metadata, as JSON that other programs can read.
 
-A slot's meta, and a checkpoint's state, is ``{"version": 2, "records": [{"type": …, …}, …]}``. A record cannot be ignored, so a
+A slot's meta, and a checkpoint's state, is ``{"version": 3, "records": [{"type": …, …}, …]}``. A record cannot be ignored, so a
 reader that does not know a record's type or a field refuses the log. New fields need a default, with which records of earlier
 versions are read, and a new version, so that an earlier Raylog says why it refuses. Version 1 had no ``deployment_started``,
-``node_draining`` and ``leader_placed``, and no ``node`` and ``mount`` in ``leader_added``.
+``node_draining`` and ``leader_placed``, and no ``node`` and ``mount`` in ``leader_added``; version 2 no ``for_scaling`` in
+``node_draining``.
 """
 
 import json
@@ -15,7 +16,7 @@ from uuid import UUID
 from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicId
 
-RECORDS_VERSION = 2
+RECORDS_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +54,15 @@ class BrokerRetired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeDraining:
-    """The node is to be emptied, as an operator or Ray says, and nothing put there; or no more so, also because it is gone."""
+    """The node is to be emptied, as an operator, Ray or the cluster's size says, and nothing put there; or no more so, also
+    because it is gone."""
 
     node: str
     start_id: str
     """Of the node's start that is meant: one of this name that has come back since is another matter."""
     is_draining: bool
+    for_scaling: bool = False
+    """Fewer nodes do, so that the controller wants to give it back, and may change its mind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

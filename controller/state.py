@@ -100,6 +100,8 @@ class MetadataState:
     """By node id."""
     draining: dict[str, str] = field(default_factory=dict)
     """Nodes that are to be emptied, by name, each with the start that is meant."""
+    given_back: set[str] = field(default_factory=set)
+    """Those of them that are drained because fewer nodes do."""
     leaders: dict[LeaderId, LeaderState] = field(default_factory=dict)
     topics: dict[TopicId, TopicState] = field(default_factory=dict)
     topic_ids: dict[str, TopicId] = field(default_factory=dict)
@@ -204,10 +206,12 @@ class MetadataState:
             case BrokerRetired():
                 self.brokers[record.node_id] = replace(self.brokers[record.node_id], retired=True)
             case NodeDraining():
+                self.draining.pop(record.node, None)
+                self.given_back.discard(record.node)
                 if record.is_draining:
                     self.draining[record.node] = record.start_id
-                else:
-                    self.draining.pop(record.node, None)
+                if record.is_draining and record.for_scaling:
+                    self.given_back.add(record.node)
             case LeaderAdded():
                 self.leaders[record.leader_id] = LeaderState(
                     leader_id=record.leader_id,
@@ -364,7 +368,8 @@ class MetadataState:
             if broker.retired:
                 yield BrokerRetired(node_id=node_id)
         for node, start_id in self.draining.items():
-            yield NodeDraining(node=node, start_id=start_id, is_draining=True)
+            for_scaling = node in self.given_back
+            yield NodeDraining(node=node, start_id=start_id, is_draining=True, for_scaling=for_scaling)
         for leader in self.leaders.values():
             yield LeaderAdded(
                 leader_id=leader.leader_id,
@@ -425,6 +430,7 @@ class MetadataState:
         assert len(set(broker_ids)) == len(broker_ids), "two nodes have one broker id"
         assert all(leader_id == leader.leader_id for leader_id, leader in self.leaders.items())
         assert self.next_producer_id >= 0
+        assert self.given_back <= self.draining.keys()
         led = {
             TopicPartition(topic.topic_id, number): partition.leader_id
             for topic in self.topics.values()

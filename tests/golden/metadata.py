@@ -64,7 +64,7 @@ OF_VERSION_1: list[Record] = [
 ]
 
 
-EVERY_RECORD: list[Record] = [
+OF_VERSION_2: list[Record] = [
     *OF_VERSION_1,
     DeploymentStarted(deployment_id="0a1b"),
     NodeDraining(node="10.0.0.1", start_id="5f3a", is_draining=True),
@@ -73,10 +73,16 @@ EVERY_RECORD: list[Record] = [
 ]
 
 
+EVERY_RECORD: list[Record] = [
+    *OF_VERSION_2,
+    NodeDraining(node="10.0.0.2", start_id="6a4b", is_draining=True, for_scaling=True),
+]
+
+
 def _newer(key: str) -> dict[str, Callable[[bytes], bytes]]:
     return {
         "slot": newer_slot,
-        "records": with_meta(lambda meta: meta.replace(b'{"version":2,', b'{"version":3,'), key),
+        "records": with_meta(lambda meta: meta.replace(b'{"version":3,', b'{"version":4,'), key),
         "type": with_meta(lambda meta: meta.replace(b'"topic_deleted"', b'"topic_renamed"'), key),
     }
 
@@ -92,8 +98,10 @@ def _checkpoint_records(data: bytes) -> list[Record]:
 METADATA = [
     Golden(file="metadata-slot-v1.bin", section="Metadata records", read=_slot_records, value=OF_VERSION_1),
     Golden(file="metadata-checkpoint-v1.bin", section="Metadata records", read=_checkpoint_records, value=OF_VERSION_1),
+    Golden(file="metadata-slot-v2.bin", section="Metadata records", read=_slot_records, value=OF_VERSION_2),
+    Golden(file="metadata-checkpoint-v2.bin", section="Metadata records", read=_checkpoint_records, value=OF_VERSION_2),
     Golden(
-        file="metadata-slot-v2.bin",
+        file="metadata-slot-v3.bin",
         section="Metadata records",
         read=_slot_records,
         value=EVERY_RECORD,
@@ -101,7 +109,7 @@ METADATA = [
         newer=_newer(SLOT_KEY),
     ),
     Golden(
-        file="metadata-checkpoint-v2.bin",
+        file="metadata-checkpoint-v3.bin",
         section="Metadata records",
         read=_checkpoint_records,
         value=EVERY_RECORD,

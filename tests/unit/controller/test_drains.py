@@ -8,7 +8,16 @@ from uuid import UUID
 import pytest
 
 from controller.brokers import register_broker, shown_brokers
-from controller.drains import emptied, evacuate, keep_drains, left_on, order_drain, with_drains
+from controller.drains import (
+    emptied,
+    evacuate,
+    give_back,
+    keep_drains,
+    left_on,
+    order_drain,
+    take_back,
+    with_drains,
+)
 from controller.moves import move_partitions
 from controller.nodes import Node, settle
 from controller.records import Adoption, Departure, PartitionsAdopted, PartitionsReleased
@@ -207,6 +216,41 @@ def test_the_last_node_is_not_drained():
         order_drain(world.state, (A, B), "b", drain=True)
     world.drain(A)
     assert (world.nodes, world.state.draining) == ((A,), {}), "the other has gone, so this one has its share again"
+
+
+def test_a_node_that_is_given_back_is_emptied_and_can_be_taken_back():
+    world = World(A, B)
+    world.create(4)
+    world.adopt()
+    world.apply(give_back(world.state, world.nodes, "b"))
+    world.drain(A, B)
+    world.release()
+    assert world.led() == {"a": 4}
+    assert give_back(world.state, world.nodes, "b") == (), "once is enough"
+    world.apply(take_back(world.state, "b"))
+    world.drain(A, B)
+    assert (world.state.draining, world.state.given_back) == ({}, set())
+    assert take_back(world.state, "b") == ()
+
+
+def test_what_is_given_back_is_an_operators_as_soon_as_he_says_so():
+    world = World(A, B)
+    world.apply(give_back(world.state, world.nodes, "b"))
+    world.order("b")
+    assert take_back(world.state, "b") == ()
+    world.order("b", drain=False)
+    assert world.state.draining == {}
+    world.apply(give_back(world.state, world.nodes, "b"))
+    world.order("b", drain=False)
+    assert world.state.draining == {}
+
+
+def test_of_a_node_that_came_back_nothing_is_given_back():
+    world = World(A, B)
+    world.apply(give_back(world.state, world.nodes, "b"))
+    world.drain(A, replace(B, start_id="again"))
+    assert (world.state.draining, world.state.given_back) == ({}, set())
+    assert give_back(world.state, world.nodes, "c") == (), "it is not there"
 
 
 def test_nothing_new_goes_to_a_draining_node():

@@ -39,7 +39,7 @@ EVERY_RECORD = [
     DeploymentStarted(deployment_id="0a1b"),
     BrokerRegistered(node_id="10.0.0.1", broker_id=1, host="a.example", port=9092, rack="eu-1a"),
     BrokerRetired(node_id="10.0.0.1"),
-    NodeDraining(node="10.0.0.1", start_id="5f3a", is_draining=True),
+    NodeDraining(node="10.0.0.1", start_id="5f3a", is_draining=True, for_scaling=True),
     LeaderAdded(leader_id=3, wal_class="object", dedicated=True, node="10.0.0.1", mount="vol-1"),
     LeaderPlaced(leader_id=3, node="10.0.0.2", mount="vol-1"),
     LeaderRegistered(leader_id=3, log_epoch=9, node_id="10.0.0.1", unix_path="/run/l.sock", host="10.0.0.1", port=7003),
@@ -65,7 +65,7 @@ def test_every_record_comes_back_as_it_was():
 def test_the_encoding_is_json_that_says_what_it_is():
     content = json.loads(encode_records(EVERY_RECORD[10:11]))
     assert content == {
-        "version": 2,
+        "version": 3,
         "records": [
             {"type": "partitions_adopted", "leader_id": 3, "adopted": [[str(TOPIC), 0, -9], [str(TOPIC), 2, -9]]}
         ],
@@ -82,7 +82,7 @@ def test_a_field_with_a_default_may_be_missing():
     [
         (b"not json", "cannot be decoded"),
         (b"[]", "cannot be decoded"),
-        (b'{"version": 3, "records": []}', "use a newer Raylog"),
+        (b'{"version": 4, "records": []}', "use a newer Raylog"),
         (b'{"version": 1, "records": [{"type": "moon_landed"}]}', "moon_landed"),
         (b'{"version": 1, "records": [{"type": "topic_deleted"}]}', "missing fields: topic_id"),
         (b'{"version": 1, "records": [{"type": "topic_deleted", "topic_id": "x"}]}', "cannot be decoded"),

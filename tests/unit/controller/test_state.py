@@ -50,7 +50,7 @@ STEPS = st.one_of(
     st.tuples(st.just("register"), NUMBER, NUMBER),
     st.tuples(st.just("broker"), st.sampled_from("xyz"), NUMBER),
     st.tuples(st.just("retire"), st.sampled_from("xyz")),
-    st.tuples(st.just("drain"), st.sampled_from("xyz"), st.booleans()),
+    st.tuples(st.just("drain"), st.sampled_from("xyz"), st.booleans(), st.booleans()),
     st.tuples(st.just("nodes"), st.sets(st.sampled_from("xyz"), min_size=1)),
     st.tuples(st.just("ids"), NUMBER),
     st.tuples(st.just("brokers"), NUMBER),
@@ -99,8 +99,8 @@ def decide(state, rng, step):
                 return [BrokerRegistered(node_id=node, broker_id=broker_id, host="h", port=port)]
             case ("retire", node) if node in state.brokers:
                 return [BrokerRetired(node_id=node)]
-            case ("drain", node, is_draining):
-                return [NodeDraining(node=node, start_id="", is_draining=is_draining)]
+            case ("drain", node, is_draining, for_scaling):
+                return [NodeDraining(node=node, start_id="", is_draining=is_draining, for_scaling=for_scaling)]
             case ("nodes", names):
                 nodes = [Node(name=name, mounts={"file": "", "object": ""}) for name in sorted(names)]
                 seen = with_drains(state, nodes)

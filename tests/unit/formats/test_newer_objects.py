@@ -95,9 +95,9 @@ LEADER_LOG = [
     (objects.CHECKPOINT_KEY, {objects.CHECKPOINT_KEY: newer("leader-checkpoint-v2.bin", "state")}),
 ]
 METADATA_LOG = [
-    (slot_key(METADATA_PREFIX, 2), opened(METADATA_PREFIX, meta_of(newer("metadata-slot-v2.bin", "records")))),
-    (slot_key(METADATA_PREFIX, 2), opened(METADATA_PREFIX, meta_of(newer("metadata-slot-v2.bin", "type")))),
-    (metadata.CHECKPOINT_KEY, {metadata.CHECKPOINT_KEY: newer("metadata-checkpoint-v2.bin", "records")}),
+    (slot_key(METADATA_PREFIX, 2), opened(METADATA_PREFIX, meta_of(newer("metadata-slot-v3.bin", "records")))),
+    (slot_key(METADATA_PREFIX, 2), opened(METADATA_PREFIX, meta_of(newer("metadata-slot-v3.bin", "type")))),
+    (metadata.CHECKPOINT_KEY, {metadata.CHECKPOINT_KEY: newer("metadata-checkpoint-v3.bin", "records")}),
 ]
 HANDOVERS = [
     (objects.HANDOVER_KEY, {objects.HANDOVER_KEY: newer("leader-handover-v2.bin", "slot")}),
