@@ -13,6 +13,9 @@ from raylog.model.config import ClusterConfig, HostPort
 from raylog.model.errors import RetryError
 from raylog.storage.wal_class import parse_wal_class
 
+_HEAD_RESOURCE = "node:__internal_head__"
+"""Ray's own, of the node that has its GCS."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RayNode:
@@ -71,7 +74,8 @@ def _draining(node: RayNode) -> RayNode:
 
 def _read_node(row: Mapping[str, Any], config: ClusterConfig) -> RayNode:
     labels: Mapping[str, str] = row["Labels"]
-    cpus = int(row["Resources"].get("CPU", 0))
+    resources: Mapping[str, float] = row["Resources"]
+    cpus = int(resources.get("CPU", 0))
     address = str(row["NodeManagerAddress"])
     listen = listen_address(config, labels)
     reached_at = HostPort(host=address if listen.host in WILDCARDS else listen.host, port=listen.port)
@@ -79,8 +83,10 @@ def _read_node(row: Mapping[str, Any], config: ClusterConfig) -> RayNode:
         name=labels.get(NODE_LABEL) or str(row["NodeName"]) or address,
         address=str(reached_at),
         zone=zone_of(labels, config),
-        mounts=_mounts(labels, row["Resources"], config),
+        mounts=_mounts(labels, resources, config),
         leaders=config.leaders_on(cpus),
+        cpus=resources.get("CPU", 0.0),
+        is_head=_HEAD_RESOURCE in resources,
         start_id=str(row["NodeID"]),
     )
     return RayNode(ray_id=str(row["NodeID"]), gateways=config.gateways_on(cpus), node=node)

@@ -25,6 +25,10 @@ class Node:
     """The WAL classes whose leaders may run here, each with its mount; "" for a class that every node has."""
     leaders: int = 1
     """Shared leaders that a WAL class is to have here."""
+    cpus: float = 0.0
+    """Those that Ray counts; 0 where it counts none, as on a head that takes no other work."""
+    is_head: bool = False
+    """Ray cannot do without it."""
     start_id: str = ""
     """Another one after each start of the node, with which its gateways end."""
     is_draining: bool = False

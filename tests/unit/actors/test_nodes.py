@@ -30,7 +30,10 @@ def test_a_node_without_labels_goes_by_its_address():
     [found] = read(row("r1"))
     assert (found.ray_id, found.gateways) == ("r1", 2)
     assert (found.node.name, found.node.address, found.node.zone) == ("10.0.0.1", "10.0.0.1:9092", "home")
-    assert (found.node.leaders, found.node.mounts) == (4, {"cheap": ""})
+    assert (found.node.leaders, found.node.cpus, found.node.mounts) == (4, 8.0, {"cheap": ""})
+    assert not found.node.is_head
+    [head] = read(row("r1", resources={"node:__internal_head__": 1.0}))
+    assert head.node.is_head
 
 
 def test_labels_say_a_nodes_name_zone_and_port():
