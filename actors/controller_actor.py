@@ -15,6 +15,7 @@ from actors.loop_thread import LoopThread, keep_what_is_here
 from actors.node_follower import LOOK_EVERY_S, follow_nodes
 from actors.nodes import RayNodes
 from actors.role import set_up_role
+from actors.room import RayRoom
 from actors.this_node import this_node
 from raylog.model.config import ClusterConfig
 from raylog.model.errors import RaylogError, RetryError
@@ -80,6 +81,8 @@ class ControllerActor:
             registry=setup.registry,
             nodes=[each.node for each in nodes.present],
             node_launcher=None if self._is_alone else launcher,
+            room_asker=None if self._is_alone else RayRoom(setup.config, nodes),
+            own_node=setup.node_id,
         )
         await controller.start()
         keep_what_is_here()

@@ -24,11 +24,11 @@ from raylog.storage.wal_class import parse_wal_class
 Placement = dict[str, Any]
 """Options of a Ray actor that say where it may run."""
 
-_RAY_ID_LABEL = "ray.io/node-id"
-_ANY_NODE = {_RAY_ID_LABEL: "!in(none)"}
+RAY_ID_LABEL = "ray.io/node-id"
+_ANY_NODE = {RAY_ID_LABEL: "!in(none)"}
 _RAY_ID_SHOWN = 8
 _CLOSE_S_MAX = 20.0
-_SOME_RESOURCE = 0.0001  # Ray's smallest part: a leader needs the resource to be there, and uses none of it up
+SOME_RESOURCE = 0.0001  # Ray's smallest part: a leader needs the resource to be there, and uses none of it up
 _MAX_CONCURRENCY = 1000  # Ray's default for async actors: the controller's long polls, two for each gateway and leader
 
 
@@ -101,9 +101,9 @@ class RayLauncher:
 def leader_placement(labels: Mapping[str, str], resource: str, home: str | None) -> Placement:
     """Ray's options for a leader that needs nodes with these labels and this resource (empty: none), and belongs on ``home``, by
     Ray's id. Ray holds to the first also when it restarts the actor, and waits for such a node; to the second if it can."""
-    placement: Placement = {"resources": {resource: _SOME_RESOURCE}} if resource else {}
+    placement: Placement = {"resources": {resource: SOME_RESOURCE}} if resource else {}
     if home is not None:
-        placement["label_selector"] = {**labels, _RAY_ID_LABEL: home}
+        placement["label_selector"] = {**labels, RAY_ID_LABEL: home}
         placement["fallback_strategy"] = [{"label_selector": dict(labels) or _ANY_NODE}]
     elif labels:
         placement["label_selector"] = dict(labels)

@@ -42,6 +42,8 @@ from controller.records import (
 )
 from controller.routes import RouteMaker
 from controller.rules import ClusterRules
+from controller.scaling.describe import describe as describe_size
+from controller.scaling.scaler import RoomAsker, Scaler
 from controller.state import MetadataState, leader_registered
 from controller.status import describe
 from controller.topics import add_partitions, create_topic, delete_topic, repeated
@@ -95,10 +97,13 @@ class Controller:
         registry: CollectorRegistry,
         nodes: Sequence[Node] = (),
         node_launcher: NodeLauncher | None = None,
+        room_asker: RoomAsker | None = None,
+        own_node: str = "",
     ) -> None:
         """``deployment_id`` is the same for as long as leaders and gateways can outlive the controller, and another one when all
         were started anew. ``nodes`` are those of now, later ones come by ``see_nodes``; none where nobody tells of nodes.
-        ``node_launcher`` starts and ends what belongs to a node; None where the caller does that.
+        ``node_launcher`` starts and ends what belongs to a node; None where the caller does that. ``room_asker`` is told how many
+        nodes there should be; None where nodes neither come nor go. ``own_node`` is the one that this runs on.
 
         Raises InvalidError for a default class that does not exist or a broker setting that is no good.
         """
@@ -147,6 +152,23 @@ class Controller:
             metrics=self._metrics,
             log=self._log,
         )
+        self._scaler = (
+            Scaler(
+                room_asker,
+                journal=self._serving,
+                rules=lambda: self._rules,
+                changed=self._drains_changed,
+                is_cleared=self._is_cleared,
+                own_node=own_node,
+                book=self._balancer.book,
+                clock=clock,
+                limits=limits,
+                metrics=self._metrics,
+                log=self._log,
+            )
+            if room_asker is not None
+            else None
+        )
         self._journal: Journal | None = None
         self._routes_version = 0
         self._assignments_floor = 0
@@ -187,6 +209,8 @@ class Controller:
         self._own(self._balancer.run())
         if self._node_keeper is not None:
             self._own(self._node_keeper.run())
+        if self._scaler is not None:
+            self._own(self._scaler.run())
 
     async def close(self) -> None:
         """Release all callers and stop. Idempotent. Leaders and gateways go on without it."""
@@ -307,8 +331,11 @@ class Controller:
         """
         journal = self._serving()
         journal.submit(order_drain(journal.planned, self._nodes, name, drain=drain))
-        self._settle_nodes()
+        self._drains_changed()
         await journal.settled()
+
+    def _drains_changed(self) -> None:
+        self._settle_nodes()
         self._look_at_nodes()
 
     def _settle_nodes(self) -> None:
@@ -317,6 +344,7 @@ class Controller:
         journal.submit(keep_drains(journal.planned, self._nodes))
         self._rules = replace(self._rules, nodes=with_drains(journal.planned, self._nodes))
         journal.submit(settle(journal.planned, self._rules.nodes))
+        self._metrics.show_nodes(sum(not node.is_draining for node in self._rules.nodes))
 
     def _forget_leader(self, leader_id: LeaderId) -> None:
         self._keeper.forget(leader_id)
@@ -341,13 +369,14 @@ class Controller:
 
     async def balance(self, explain: tuple[str, int] | None = None) -> dict[str, object]:
         look = await self._balancer.look()
-        return describe_balance(
+        seen = describe_balance(
             look,
             self._serving().durable,
             self._balancer.book,
             is_enabled=self._balancer.is_enabled(),
             asked=None if explain is None else PartitionName(*explain),
         )
+        return {**seen, "size": self._size()}
 
     async def balance_now(self) -> dict[str, list[int]]:
         look = await self._balancer.balance()
@@ -440,7 +469,7 @@ class Controller:
 
     async def status(self) -> dict[str, object]:
         journal = self._serving()
-        return describe(
+        seen = describe(
             journal.durable,
             self._rules,
             version=self._routes_version,
@@ -448,6 +477,12 @@ class Controller:
             is_there=self._watch.is_there,
             is_cleared=self._is_cleared,
         )
+        return {**seen, "size": self._size()}
+
+    def _size(self) -> dict[str, object] | None:
+        """How large the cluster should be and why; None where its size is nobody's business."""
+        latest = None if self._scaler is None else self._scaler.latest
+        return None if latest is None else describe_size(latest)
 
     def led_partitions(self) -> frozenset[TopicPartition]:
         """Those that records may be in: adopted, or on their way from one leader to the next, when no leader's log has them.

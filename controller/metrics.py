@@ -18,6 +18,10 @@ class ControllerMetrics:
         self._leaders = gauge("leaders", "Leaders that exist.")
         self._leaders_up = gauge("leaders_up", "Leaders that have opened their log since they were made.")
         self._brokers = gauge("brokers", "Nodes that clients are sent to.")
+        self._nodes = gauge("nodes", "Nodes that serve: all but those that drain.")
+        self.nodes_wanted = gauge(
+            "nodes_wanted", "Nodes that load needs, where the cluster grows and shrinks by it; else 0."
+        )
         self.slot_seconds = Histogram(
             "raylog_controller_slot_seconds",
             "From handing a slot of the metadata log to the bucket until it is durable.",
@@ -33,6 +37,9 @@ class ControllerMetrics:
         self.balance_moves = Counter(
             "raylog_controller_balance_moves", "Moves ordered for balance, by reason.", ["reason"], registry=registry
         )
+
+    def show_nodes(self, serving: int) -> None:
+        self._nodes.set(serving)
 
     def show(self, state: MetadataState) -> None:
         """Bring the gauges up to date."""

@@ -10,6 +10,7 @@ from raylog.cli.client import Cluster
 from raylog.cli.options import DEFAULT_BOOTSTRAP_SERVER, Bootstrap, Json, Properties, Timeout
 from raylog.cli.output import note, print_json, print_table
 from raylog.cli.requests import ask
+from raylog.cli.size_text import size
 from raylog.model.errors import InvalidError, RetryError
 
 _DESCRIBE, _ELECT = 32, 43
@@ -136,6 +137,8 @@ def _print(seen: dict[str, Any], *, explain: bool, moved: list[dict[str, object]
             print(verdict(pool, seen))
     for short in seen["shortages"]:
         print(shortage(short))
+    if explain or seen["size"] is not None:
+        print(size(seen["size"]))
     if not seen["enabled"]:
         note("raylog: nothing moves by itself, as auto.leader.rebalance.enable is false; --now moves it.")
 

@@ -42,6 +42,7 @@ _GROUPS: Final = {
     "log": "Each fenced log: the metadata log and every leader log.",
     "controller": "The controller.",
     "balance": "Load and its balance: leaders and the controller.",
+    "scaling": "Nodes that come and go by load: the controller.",
     "compaction": "Compaction, by one leader.",
     "garbage": "Garbage collection.",
 }

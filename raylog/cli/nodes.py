@@ -4,6 +4,7 @@ from typing import Any
 
 from raylog.cli.deployment import joined
 from raylog.cli.output import print_json, print_table
+from raylog.cli.size_text import size
 
 
 def show_nodes(address: str, *, json: bool) -> None:
@@ -24,6 +25,7 @@ def show_nodes(address: str, *, json: bool) -> None:
         [(row["leader_id"], row["wal"], row["node"], row["partitions"], _state(row)) for row in seen["leaders"]],
         empty="There are no leaders yet.",
     )
+    print(size(seen["size"]))
 
 
 def _node(node: dict[str, Any], broker: dict[str, Any] | None, leaders: list[dict[str, Any]]) -> tuple[object, ...]:

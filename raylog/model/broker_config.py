@@ -119,6 +119,11 @@ BROKER_CONFIGS: Final = table(
          "How often the controller looks whether there is something to move.", check=at_least(1)),
     _key("leader.imbalance.per.broker.percentage", _I, 20,
          "How far a leader's load may be from the mean before something moves, in percent.", check=between(1, 1000)),
+    _key("raylog.scaling.nodes.min", _I, 1,
+         "The controller gives nodes back that load does not need, down to so many.", check=at_least(1)),
+    _key("raylog.scaling.nodes.max", _I, 0,
+         "The controller asks Ray's autoscaler for nodes that load needs, up to so many. It does neither unless this is above "
+         "raylog.scaling.nodes.min.", check=at_least(0)),
     _key("num.io.threads", _I, 8, "a process serves all requests on one event loop.", _NONE, at_least(1)),
     _key("num.network.threads", _I, 3, "a process serves all requests on one event loop.", _NONE, at_least(1)),
     _key("num.replica.fetchers", _I, 1, "there are no followers.", _NONE),
@@ -150,6 +155,8 @@ class BrokerConfig:
     num_partitions: int
     offsets_topic_num_partitions: int
     producer_id_expiration_ms: int
+    raylog_scaling_nodes_max: int
+    raylog_scaling_nodes_min: int
 
 
 _FIELDS: Final = {

@@ -203,6 +203,25 @@ class BalanceLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingLimits:
+    """When the cluster grows and shrinks by load: see docs/decisions/0016. Whether it does at all, and its bounds, are the broker
+    settings ``raylog.scaling.nodes.min`` and ``raylog.scaling.nodes.max``."""
+
+    use: float = 0.5
+    """The share of what all leaders can take, and of the CPUs that they should have, that is aimed at."""
+    band: float = 0.1
+    """A use that is off by no more than this share of it changes nothing."""
+    cpu_share: float = 0.5
+    """Leaders should have so much of a node's CPUs: gateways need the rest."""
+    up_s: float = 15.0
+    """Nodes are asked for once they would have been needed for so long."""
+    down_s: float = 300.0
+    """Nodes are given back once they would not have been needed for so long."""
+    look_s: float = 5.0
+    """The controller looks so often, and asks again for what it wants."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerLimits:
     """The controller's patience with callers, and how much metadata one request may make."""
 
@@ -230,6 +249,7 @@ class Limits:
     log: LogLimits = field(default_factory=LogLimits)
     controller: ControllerLimits = field(default_factory=ControllerLimits)
     balance: BalanceLimits = field(default_factory=BalanceLimits)
+    scaling: ScalingLimits = field(default_factory=ScalingLimits)
     garbage: GarbageLimits = field(default_factory=GarbageLimits)
     compaction: CompactionLimits = field(default_factory=CompactionLimits)
 
