@@ -60,11 +60,11 @@ class PacedProducer(SteadyProducer):
     """One that writes one record to each partition at a time, and the next ones when all are acknowledged, a few times a second:
     as many requests to each, whoever leads it and however busy the machine is."""
 
-    _EVERY_S = 0.05
+    every_s = 0.05
 
     def _run(self):
         n = 0
-        while not self._stop.wait(self._EVERY_S):
+        while not self._stop.wait(self.every_s):
             for partition in self._partitions:
                 self._producer.produce(self._topic, b"%08d" % n, partition=partition, on_delivery=self._delivered)
             n += 1
