@@ -26,6 +26,7 @@ _PORT = frozenset(
         "watch_routes",
         "register_leader",
         "watch_assignments",
+        "wake_leader",
         "report_adopted",
         "report_released",
         "move_partitions",
@@ -81,6 +82,7 @@ class ControllerActor:
             registry=setup.registry,
             nodes=[each.node for each in nodes.present],
             node_launcher=None if self._is_alone else launcher,
+            leader_ender=launcher,
             room_asker=None if self._is_alone else RayRoom(setup.config, nodes),
             own_node=setup.node_id,
         )

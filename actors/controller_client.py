@@ -83,6 +83,10 @@ class RayControllerClient:
         news: LeaderAssignments | None = await self._call("watch_assignments", leader_id, log_epoch, version, load)
         return news
 
+    async def wake_leader(self, leader_id: LeaderId) -> None:
+        # Whoever asks for the leader again says so again.
+        await self._call("wake_leader", leader_id, patience_s=0.0)
+
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None:
         await self._call("report_adopted", leader_id, log_epoch, list(adopted))
 

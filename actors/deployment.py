@@ -52,7 +52,7 @@ def is_ready(status: dict[str, Any]) -> bool:
     brokers = {broker["node"] for broker in status["brokers"]}
     return (
         all(node["node"] in brokers for node in status["nodes"] if not node["draining"])
-        and all(leader["up"] for leader in status["leaders"] if leader["needed"])
+        and all(leader["up"] or leader["rests"] for leader in status["leaders"] if leader["needed"])
         and not status["unadopted_partitions"]
     )
 

@@ -49,6 +49,13 @@ class RayLauncher:
         """Start a successor beside a leader that no longer answers; the bucket fences the old one, which then ends for good."""
         await asyncio.to_thread(self._start_leader, leader_id, site, 1)
 
+    async def end_leader(self, leader_id: LeaderId) -> None:
+        """Close the leader, which brings what only its WAL has to the bucket; it is not started again by itself."""
+        try:
+            await asyncio.to_thread(self._close, [], [leader_id])
+        except ray.exceptions.RayError as error:
+            raise RetryError(f"Ray does not end the leader ({type(error).__name__}).") from error
+
     def _start_leader(self, leader_id: LeaderId, site: LeaderSite, step: int) -> None:
         placement = self._leader_placement(site)
         newest = max(leader_incarnations(list_named_actors(), leader_id), default=0)

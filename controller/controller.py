@@ -40,6 +40,7 @@ from controller.records import (
     ProducerIdsAllocated,
     Record,
 )
+from controller.rests import LeaderEnder, Rests
 from controller.routes import RouteMaker
 from controller.rules import ClusterRules
 from controller.scaling.describe import describe as describe_size
@@ -97,13 +98,15 @@ class Controller:
         registry: CollectorRegistry,
         nodes: Sequence[Node] = (),
         node_launcher: NodeLauncher | None = None,
+        leader_ender: LeaderEnder | None = None,
         room_asker: RoomAsker | None = None,
         own_node: str = "",
     ) -> None:
         """``deployment_id`` is the same for as long as leaders and gateways can outlive the controller, and another one when all
         were started anew. ``nodes`` are those of now, later ones come by ``see_nodes``; none where nobody tells of nodes.
-        ``node_launcher`` starts and ends what belongs to a node; None where the caller does that. ``room_asker`` is told how many
-        nodes there should be; None where nodes neither come nor go. ``own_node`` is the one that this runs on.
+        ``node_launcher`` starts and ends what belongs to a node; None where the caller does that. ``leader_ender`` ends leaders
+        that have nothing to do; None where all run for ever. ``room_asker`` is told how many nodes there should be; None where
+        nodes neither come nor go. ``own_node`` is the one that this runs on.
 
         Raises InvalidError for a default class that does not exist or a broker setting that is no good.
         """
@@ -147,10 +150,27 @@ class Controller:
             journal=self._serving,
             rules=lambda: self._rules,
             watch=self._watch,
+            is_resting=self._is_resting,
             clock=clock,
             limits=limits.balance,
             metrics=self._metrics,
             log=self._log,
+        )
+        self._rests = (
+            Rests(
+                leader_ender,
+                journal=self._serving,
+                idle_s_min=lambda: self._broker_config().raylog_leader_idle_ms / 1000,
+                forget=self._forget_leader,
+                wake=self._keeper.look,
+                book=self._balancer.book,
+                watch=self._watch,
+                clock=clock,
+                look_s=limits.balance.report_s,
+                log=self._log,
+            )
+            if leader_ender is not None
+            else None
         )
         self._scaler = (
             Scaler(
@@ -159,6 +179,7 @@ class Controller:
                 rules=lambda: self._rules,
                 changed=self._drains_changed,
                 is_cleared=self._is_cleared,
+                is_resting=self._is_resting,
                 own_node=own_node,
                 book=self._balancer.book,
                 clock=clock,
@@ -211,6 +232,8 @@ class Controller:
             self._own(self._node_keeper.run())
         if self._scaler is not None:
             self._own(self._scaler.run())
+        if self._rests is not None:
+            self._own(self._rests.run())
 
     async def close(self) -> None:
         """Release all callers and stop. Idempotent. Leaders and gateways go on without it."""
@@ -247,6 +270,11 @@ class Controller:
             self._balancer.book.report(leader_id, log_epoch, load)
         is_news = await self._until(news, self._limits.controller.leader_poll_s_max)
         return self._assignments(leader_id) if is_news else None
+
+    async def wake_leader(self, leader_id: LeaderId) -> None:
+        self._serving()
+        if self._rests is not None:
+            self._rests.wake([leader_id])
 
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None:
         journal = self._serving()
@@ -353,6 +381,12 @@ class Controller:
 
     def _is_cleared(self, node: Node) -> bool:
         return self._node_keeper is not None and self._node_keeper.is_cleared(node)
+
+    def _is_resting(self, leader_id: LeaderId) -> bool:
+        return self._rests is not None and self._rests.is_resting(leader_id)
+
+    def _broker_config(self) -> broker_config.BrokerConfig:
+        return self._rules.broker_config(self._serving().durable)
 
     def _look_at_nodes(self) -> None:
         if self._node_keeper is not None:
@@ -476,6 +510,7 @@ class Controller:
             epoch=journal.epoch,
             is_there=self._watch.is_there,
             is_cleared=self._is_cleared,
+            is_resting=self._is_resting,
         )
         return {**seen, "size": self._size()}
 
@@ -517,6 +552,8 @@ class Controller:
             self._routes_version = slot
         self._assignments_versions.update(dict.fromkeys(affected, slot))
         self._balancer.committed(records)
+        if self._rests is not None:
+            self._rests.committed(affected)
         if affected:
             self._keeper.look()
         if any(node.is_draining for node in self._rules.nodes):
@@ -533,7 +570,7 @@ class Controller:
         return {
             id_: LeaderSite(wal_class=leader.wal_class, node=leader.node, mount=leader.mount)
             for id_, leader in state.leaders.items()
-            if state.is_needed(id_)
+            if state.is_needed(id_) and not self._is_resting(id_)
         }
 
     def _startable_leaders(self) -> dict[LeaderId, LeaderSite]:

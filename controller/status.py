@@ -17,9 +17,11 @@ def describe(
     epoch: int,
     is_there: Callable[[LeaderId], bool],
     is_cleared: Callable[[Node], bool],
+    is_resting: Callable[[LeaderId], bool],
 ) -> dict[str, object]:
     """The cluster by its nodes, brokers, leaders and topics. A leader is up when ``is_there`` says that it was heard just now; a
-    drain is over when ``is_cleared`` says that nothing runs on the node any more."""
+    drain is over when ``is_cleared`` says that nothing runs on the node any more. ``is_resting`` says of a leader that it need
+    not be up."""
     partitions = [partition for topic in state.topics.values() for partition in topic.partitions]
     return {
         "cluster_id": state.cluster_id,
@@ -42,6 +44,7 @@ def describe(
                 "partitions": state.partition_count(leader.leader_id),
                 "needed": state.is_needed(leader.leader_id),
                 "up": is_there(leader.leader_id),
+                "rests": is_resting(leader.leader_id),
                 "waits_for_node": waits_for_a_node(leader, rules.nodes),
             }
             for leader in state.leaders.values()

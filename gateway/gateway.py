@@ -82,6 +82,7 @@ class Gateway:
             rng=rng,
             limits=limits.gateway,
             log=self._log,
+            wake=controller.wake_leader,
             connect=connect,
         )
         self._server: ClientServer | None = None
@@ -115,7 +116,12 @@ class Gateway:
                 producer_ids=ProducerIds(self._controller),
             )
             self._server = ClientServer(services=services, metrics=self._metrics, log=self._log)
-            for part in (self._channels.run(), self._server.run(), self._publish_metrics()):
+            for part in (
+                self._channels.run(),
+                self._channels.run_wakes(),
+                self._server.run(),
+                self._publish_metrics(),
+            ):
                 self._own(part)
             await self._server.start(listener)
         except BaseException:

@@ -34,6 +34,8 @@ _BACK_OFF_S_MAX = 1.0
 _SWEEP_S = 0.5
 """Between two looks for overdue requests; nobody waits less than a second for a leader."""
 
+Wake = Callable[[LeaderId], Awaitable[None]]
+"""Tells the controller that a leader is needed that takes no connections: it may rest. RetryError if it cannot be told."""
 Connect = Callable[[LeaderEndpoint, Callable[[str], FrameProtocol]], Awaitable[object]]
 """Makes a connection to a leader's listener, with the protocol for the unix socket taken ('' for TCP). OSError when nobody
 listens there."""
@@ -157,7 +159,7 @@ class LeaderChannel(FrameProtocol):
 
 
 class LeaderChannels:
-    """The channels to all leaders. ``run`` must be running while they are used."""
+    """The channels to all leaders. ``run`` and ``run_wakes`` must be running while they are used."""
 
     def __init__(
         self,
@@ -168,6 +170,7 @@ class LeaderChannels:
         rng: Random,
         limits: GatewayLimits,
         log: RoleLogger,
+        wake: Wake,
         connect: Connect | None = None,
     ) -> None:
         self._routes = routes
@@ -175,6 +178,10 @@ class LeaderChannels:
         self._rng = rng
         self._limits = limits
         self._log = log
+        self._wake = wake
+        self._away: dict[LeaderId, None] = {}
+        """Leaders that the controller is to be told of."""
+        self._away_changed = asyncio.Event()
         self._connect = connect or _ByEndpoint(node_id)
         self._channels: dict[tuple[LeaderId, Lane], LeaderChannel] = {}
         self._budgets: dict[LeaderId, Budget] = {}
@@ -227,6 +234,17 @@ class LeaderChannels:
                 task.cancel()
             await asyncio.gather(*connecting, return_exceptions=True)
 
+    async def run_wakes(self) -> None:
+        """Tell the controller of leaders that are needed and take no connections, until cancelled."""
+        while True:
+            await self._away_changed.wait()
+            self._away_changed.clear()
+            while self._away:
+                leader_id = next(iter(self._away))
+                del self._away[leader_id]
+                with contextlib.suppress(RetryError):  # whoever asks for the leader again has it told again
+                    await self._wake(leader_id)
+
     def _sweep(self) -> None:
         now = self._clock.monotonic()
         leaders = self._routes.table.leaders
@@ -261,6 +279,8 @@ class LeaderChannels:
                     "a leader takes no connections", extra=fields(leader=endpoint.leader_id, at=endpoint, error=error)
                 )
             channel.fail(f"Leader {endpoint.leader_id} takes no connections.")
+            self._away[endpoint.leader_id] = None
+            self._away_changed.set()
         else:
             self._back_offs.pop(endpoint, None)
 

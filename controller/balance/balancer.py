@@ -49,6 +49,7 @@ class Balancer:
         journal: Callable[[], Journal],
         rules: Callable[[], ClusterRules],
         watch: LeaderWatch,
+        is_resting: Callable[[LeaderId], bool],
         clock: Clock,
         limits: BalanceLimits,
         metrics: ControllerMetrics,
@@ -59,6 +60,7 @@ class Balancer:
         self._journal = journal
         self._rules = rules
         self._watch = watch
+        self._is_resting = is_resting
         self._clock = clock
         self._limits = limits
         self._metrics = metrics
@@ -96,7 +98,7 @@ class Balancer:
         self.book.judge_speeds()
         state = journal.planned if planned else journal.durable
         capacity = float(self._limits.leader_bytes_max)
-        seen = sight(state, self._rules(), self.book, self._watch.is_there, capacity=capacity)
+        seen = sight(state, self._rules(), self.book, self._watch.is_there, self._is_resting, capacity=capacity)
         began_s = self._clock.monotonic()
         look = await asyncio.get_running_loop().run_in_executor(None, _look, seen, self._goals())
         self._metrics.plan_seconds.observe(self._clock.monotonic() - began_s)

@@ -29,6 +29,7 @@ class LeaderLoad(NamedTuple):
     weight: float
     cpu: float
     memory_bytes: int
+    idle_s: float
 
 
 class _Carried(NamedTuple):
@@ -84,6 +85,7 @@ class LoadBook:
             weight=weight,
             cpu=report.cpu,
             memory_bytes=report.memory_bytes,
+            idle_s=report.idle_s,
         )
         self._loads[leader_id] = {load.partition: load.weight for load in loads}
         noted = self._noted.get(leader_id)

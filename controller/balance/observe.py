@@ -28,13 +28,16 @@ def sight(
     rules: ClusterRules,
     book: LoadBook,
     is_there: Callable[[LeaderId], bool],
+    is_resting: Callable[[LeaderId], bool],
     *,
     capacity: float,
 ) -> Sight:
-    """``capacity`` is that of a leader on a usual node. A leader that nobody needs is open, running or not: it is started for
-    what it is given."""
+    """``capacity`` is that of a leader on a usual node. A leader that nobody needs, or that rests, is open, running or not: it is
+    started for what it is given."""
     return Sight(
-        leaders=tuple(_leader(state, leader, rules, book, is_there, capacity) for leader in state.leaders.values()),
+        leaders=tuple(
+            _leader(state, leader, rules, book, is_there, is_resting, capacity) for leader in state.leaders.values()
+        ),
         topics=tuple(
             (state.leaders[topic.partitions[0].leader_id].wal_class, topic) for topic in state.topics.values()
         ),
@@ -54,10 +57,11 @@ def _leader(
     rules: ClusterRules,
     book: LoadBook,
     is_there: Callable[[LeaderId], bool],
+    is_resting: Callable[[LeaderId], bool],
     capacity: float,
 ) -> LeaderView:
     leader_id, at = leader.leader_id, leader.endpoint
-    is_idle = not state.is_needed(leader_id)
+    is_idle = not state.is_needed(leader_id) or is_resting(leader_id)
     can_start = leader.wal_class in rules.wal_classes and not waits_for_a_node(leader, rules.nodes)
     can_serve = is_there(leader_id) or (is_idle and can_start)
     open_as = Standing.DRAINING if leader.node in state.draining else Standing.OPEN

@@ -12,17 +12,26 @@ from controller.nodes import Node, waits_for_a_node
 from controller.rules import ClusterRules
 from controller.scaling.views import ClusterSight, Demand, Kind, NodeView, Standing
 from controller.state import LeaderState, MetadataState
+from raylog.model.ids import LeaderId
 
 
 class Observer:
     """Remembers since when each start of a node is known."""
 
     def __init__(
-        self, book: LoadBook, is_cleared: Callable[[Node], bool], own_node: str, *, capacity: float, cpu_share: float
+        self,
+        book: LoadBook,
+        is_cleared: Callable[[Node], bool],
+        is_resting: Callable[[LeaderId], bool],
+        own_node: str,
+        *,
+        capacity: float,
+        cpu_share: float,
     ) -> None:
-        """``capacity`` is that of a leader on a usual node."""
+        """``capacity`` is that of a leader on a usual node. Leaders that rest have nothing to do."""
         self._book = book
         self._is_cleared = is_cleared
+        self._is_resting = is_resting
         self._own_node = own_node
         self._capacity = capacity
         self._cpu_share = cpu_share
@@ -35,7 +44,9 @@ class Observer:
         at_work = [
             leader
             for leader in state.leaders.values()
-            if state.is_needed(leader.leader_id) and not waits_for_a_node(leader, rules.nodes)
+            if state.is_needed(leader.leader_id)
+            and not self._is_resting(leader.leader_id)
+            and not waits_for_a_node(leader, rules.nodes)
         ]
         reports = {leader.leader_id: self._report(leader) for leader in at_work}
         told = [(leader, report) for leader in at_work if (report := reports[leader.leader_id]) is not None]

@@ -21,6 +21,7 @@ from controller.scaling.sizer import SizePlan, Sizer, Verdict
 from controller.scaling.views import ClusterSight, SizeGoals
 from raylog.model.clock import Clock
 from raylog.model.errors import RetryError
+from raylog.model.ids import LeaderId
 from raylog.model.limits import Limits
 from raylog.model.logs import RoleLogger, fields
 
@@ -52,6 +53,7 @@ class Scaler:
         rules: Callable[[], ClusterRules],
         changed: Callable[[], None],
         is_cleared: Callable[[Node], bool],
+        is_resting: Callable[[LeaderId], bool],
         own_node: str,
         book: LoadBook,
         clock: Clock,
@@ -68,6 +70,7 @@ class Scaler:
         self._observer = Observer(
             book,
             is_cleared,
+            is_resting,
             own_node,
             capacity=float(limits.balance.leader_bytes_max),
             cpu_share=limits.scaling.cpu_share,

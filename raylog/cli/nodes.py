@@ -44,4 +44,6 @@ def _state(leader: dict[str, Any]) -> str:
         return "leads nothing"
     if leader["waits_for_node"]:
         return f"waits for a node with '{leader['mount'] or leader['wal']}'"
+    if leader["rests"]:
+        return "rests until somebody asks for it"
     return "up" if leader["up"] else "starting"

@@ -338,7 +338,7 @@ class Leader:
             ),
             fail=self.fail,
         )
-        loads = LoadMeter(partitions, clock, self._limits.balance, self._usage)
+        loads = LoadMeter(partitions, clock, self._limits.balance, self._usage, lambda: metrics.requests_ever)
         housekeeping = Housekeeping(
             clock=clock,
             metrics=metrics,

@@ -65,11 +65,16 @@ class LoadMeter:
         clock: Clock,
         limits: BalanceLimits,
         usage: Callable[[], ProcessUsage],
+        requests: Callable[[], int],
     ) -> None:
+        """``requests`` gives how many have come to the leader so far, of any kind."""
         self._partitions = partitions
         self._clock = clock
         self._limits = limits
         self._usage = usage
+        self._requests = requests
+        self._requests_seen = 0
+        self._idle_s = 0.0
         self._sampled_s: float | None = None
         self._cpu_s = 0.0
         self._cpu: float | None = None
@@ -86,6 +91,9 @@ class LoadMeter:
             return
         self._sampled_s = now_s
         share = 1.0 - 0.5 ** (seconds / self._limits.half_life_s)
+        requests = self._requests()
+        self._idle_s = self._idle_s + seconds if requests == self._requests_seen else 0.0
+        self._requests_seen = requests
         usage = self._usage()
         cpu = (usage.cpu_s - self._cpu_s) / seconds
         self._cpu_s = usage.cpu_s
@@ -98,6 +106,7 @@ class LoadMeter:
             ),
             cpu=self._cpu,
             memory_bytes=usage.memory_bytes,
+            idle_s=self._idle_s,
         )
 
     def take(self) -> LoadReport | None:

@@ -62,11 +62,14 @@ class LeaderMetrics:
         self.replay_rows = self._gauge(
             "replay_rows", "Rows of the log above its newest checkpoint: a successor replays them."
         )
+        self.requests_ever = 0
+        """Of all kinds, since the leader's open."""
         self._request_counts: defaultdict[int, int] = defaultdict(int)
         self._request_sizes: defaultdict[int, int] = defaultdict(int)
         self._error_counts: defaultdict[tuple[int, str], int] = defaultdict(int)
 
     def request(self, api_key: int, size_bytes: int) -> None:
+        self.requests_ever += 1
         self._request_counts[api_key] += 1
         self._request_sizes[api_key] += size_bytes
 

@@ -221,6 +221,11 @@ class ControllerClient(Protocol):
         """
         ...
 
+    async def wake_leader(self, leader_id: LeaderId) -> None:
+        """A gateway has a request for a leader that takes no connections: it is to be started if it rests. It need not have been
+        when this returns, and nothing is said of a leader that does not rest."""
+        ...
+
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None: ...
 
     async def report_released(self, leader_id: LeaderId, log_epoch: LogEpoch, released: Sequence[Released]) -> None:

@@ -119,6 +119,9 @@ BROKER_CONFIGS: Final = table(
          "How often the controller looks whether there is something to move.", check=at_least(1)),
     _key("leader.imbalance.per.broker.percentage", _I, 20,
          "How far a leader's load may be from the mean before something moves, in percent.", check=between(1, 1000)),
+    _key("raylog.leader.idle.ms", _L, 0,
+         "A leader that has been asked for nothing for so long ends, with all in the bucket, and starts again for the first "
+         "request. 0: none does.", check=at_least(0)),
     _key("raylog.scaling.nodes.min", _I, 1,
          "The controller gives nodes back that load does not need, down to so many.", check=at_least(1)),
     _key("raylog.scaling.nodes.max", _I, 0,
@@ -155,6 +158,7 @@ class BrokerConfig:
     num_partitions: int
     offsets_topic_num_partitions: int
     producer_id_expiration_ms: int
+    raylog_leader_idle_ms: int
     raylog_scaling_nodes_max: int
     raylog_scaling_nodes_min: int
 

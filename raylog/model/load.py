@@ -37,6 +37,8 @@ class LoadReport:
     cpu: float = 0.0
     """CPU seconds of the leader's process, per second."""
     memory_bytes: int = 0
+    idle_s: float = 0.0
+    """For how long nobody has asked the leader for anything."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """By topic and packed, 16 bytes for each partition: it is sent every few seconds, with up to thousands of them."""
@@ -45,16 +47,18 @@ class LoadReport:
             numbers, packed = topics.setdefault(topic_id, (array("i"), array("f")))
             numbers.append(number)
             packed.extend(rates)
-        return _report_from, (topics, self.cpu, self.memory_bytes)
+        return _report_from, (topics, self.cpu, self.memory_bytes, self.idle_s)
 
 
-def _report_from(topics: "dict[TopicId, tuple[array[int], array[float]]]", cpu: float, memory_bytes: int) -> LoadReport:
+def _report_from(
+    topics: "dict[TopicId, tuple[array[int], array[float]]]", cpu: float, memory_bytes: int, idle_s: float
+) -> LoadReport:
     partitions = tuple(
         PartitionLoad(TopicPartition(topic_id, number), *packed[3 * place : 3 * place + 3])
         for topic_id, (numbers, packed) in topics.items()
         for place, number in enumerate(numbers)
     )
-    return LoadReport(partitions=partitions, cpu=cpu, memory_bytes=memory_bytes)
+    return LoadReport(partitions=partitions, cpu=cpu, memory_bytes=memory_bytes, idle_s=idle_s)
 
 
 class ProcessUsage(NamedTuple):

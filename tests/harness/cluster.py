@@ -260,6 +260,12 @@ class _Supervisor:
     async def replace_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         """A leader of this process is never left hanging: what is silent is on its way up."""
 
+    async def end_leader(self, leader_id: LeaderId) -> None:
+        if (keeper := self._keepers.pop(leader_id, None)) is not None:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+        self.leaders.pop(leader_id, None)
+
     async def order_move(self, destinations: Mapping[tuple[str, int], int]) -> None:
         moves = [
             Move(topic=topic, partition=number, to_leader=LeaderId(leader_id))
@@ -331,6 +337,7 @@ class _Supervisor:
             leaders_per_class=cluster.leaders_per_class,
             broker_configs=cluster.broker_configs,
             registry=CollectorRegistry(),
+            leader_ender=self,
         )
         await controller.start()
         return controller

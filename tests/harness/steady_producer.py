@@ -17,6 +17,8 @@ class SteadyProducer:
         self.errors = []
         self._topic = topic
         self._partitions = partitions
+        self.is_paused = False
+        """Writes nothing more, for a while."""
         self._stop = threading.Event()
         self._producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 2})
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -26,9 +28,10 @@ class SteadyProducer:
     def _run(self):
         n = 0
         while not self._stop.is_set():
-            for partition in self._partitions:
-                self._producer.produce(self._topic, b"%08d" % n, partition=partition, on_delivery=self._delivered)
-            n += 1
+            if not self.is_paused:
+                for partition in self._partitions:
+                    self._producer.produce(self._topic, b"%08d" % n, partition=partition, on_delivery=self._delivered)
+                n += 1
             self._producer.poll(0.001)
         self._producer.flush(60)
 

@@ -101,6 +101,8 @@ class Shape:
     """The file WAL lies on NFS."""
     has_nodes: bool = False
     """The controller is told of nodes, one for each gateway, and places leaders on them."""
+    leaders_rest: bool = False
+    """The controller ends leaders that nobody asks for anything."""
     broker_configs: dict[str, str] = field(
         default_factory=lambda: {
             "group.initial.rebalance.delay.ms": "0",
@@ -248,8 +250,21 @@ class SimCluster:
         await asyncio.sleep(self._rng.uniform(0, 0.05))
         self.trace.event("clear", node)
         self._cleared.add(node)
-        ending = [self.leaders.pop(leader_id) for leader_id in leaders if leader_id in self.leaders]
-        for process in (self.gateways[self._nodes().index(node)], *ending):
+        await self._close(self.gateways[self._nodes().index(node)], *self._take_off(leaders))
+
+    async def end_leader(self, leader_id: LeaderId) -> None:
+        await asyncio.sleep(self._rng.uniform(0, 0.05))
+        if self._rng.random() < 0.1:
+            raise RetryError("The launcher is away.")
+        self.trace.event("rest", f"leader-{leader_id}")
+        await self._close(*self._take_off([leader_id]))
+
+    def _take_off(self, leaders: Sequence[LeaderId]) -> list[Process]:
+        """Their processes, which are not started again."""
+        return [self.leaders.pop(leader_id) for leader_id in leaders if leader_id in self.leaders]
+
+    async def _close(self, *processes: Process) -> None:
+        for process in processes:
             self.restart_gracefully(process)
             self.loop.later(_CLOSE_S, self._end, process)
         await asyncio.sleep(_CLOSE_S)
@@ -284,6 +299,7 @@ class SimCluster:
                 if shape.has_nodes
             ],
             node_launcher=self if shape.has_nodes else None,
+            leader_ender=self if shape.leaders_rest else None,
         )
         try:
             await controller.start()

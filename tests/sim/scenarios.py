@@ -55,6 +55,7 @@ BALANCED_SHAPE = Shape(
 )
 """Loads of clients that write ten times a second are worth a move; so are idle partitions."""
 DRAINED_SHAPE = Shape(gateways=3, has_nodes=True)
+RESTING_SHAPE = Shape(leaders_rest=True)
 SLEEPING_COLLECTOR_SHAPE = Shape(
     gateways=1,
     wal_classes=("object",),
@@ -209,6 +210,25 @@ async def _drain_nodes(run: Run) -> None:
             await asyncio.sleep(seconds)
 
 
+async def resting(run: Run) -> None:
+    """All kinds of trouble, while leaders are ended as if nobody asked for them, though clients do: they are woken at once, often
+    while they are still ending."""
+    ending = asyncio.ensure_future(_have_leaders_rest(run))
+    try:
+        await random_trouble(run)
+    finally:
+        ending.cancel()
+
+
+async def _have_leaders_rest(run: Run) -> None:
+    while True:
+        await asyncio.sleep(run.rng.uniform(0.2, 2.0))
+        controller = run.cluster.controller
+        leaders = sorted(run.cluster.leaders)
+        if controller is not None and controller.role is not None and leaders:
+            controller.run(controller.role._rests.rest([run.rng.choice(leaders)]))
+
+
 async def outage(run: Run) -> None:
     """The bucket is away for two minutes."""
     await asyncio.sleep(2.0)
@@ -261,4 +281,5 @@ SCENARIOS = {
     "spilling_outages": (SPILLING_SHAPE, spilling_outages),
     "balanced": (BALANCED_SHAPE, balanced),
     "drained": (DRAINED_SHAPE, drained),
+    "resting": (RESTING_SHAPE, resting),
 }

@@ -72,9 +72,14 @@ def test_outages_longer_than_memory_lasts_stop_nobody_whose_wal_has_room() -> No
 
 
 @pytest.mark.parametrize(
-    ("scenario", "least"), [("balanced", {"balance": 4, "wants": 4}), ("drained", {"drain": 8, "clear": 4})]
+    ("scenario", "least"),
+    [
+        ("balanced", {"balance": 4, "wants": 4}),
+        ("drained", {"drain": 8, "clear": 4}),
+        ("resting", {"rest": 16}),
+    ],
 )
-def test_partitions_move_by_load_and_off_nodes_in_the_middle_of_trouble(scenario: str, least: dict[str, int]) -> None:
+def test_partitions_move_and_leaders_rest_in_the_middle_of_trouble(scenario: str, least: dict[str, int]) -> None:
     seen: Counter[str] = Counter()
     for outcome in run_seeds(f"{scenario}/{seed}" for seed in range(4)):
         assert not outcome.anomalies, outcome.text

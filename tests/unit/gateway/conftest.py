@@ -52,6 +52,7 @@ class Controller:
     table: RoutingTable = EMPTY_ROUTING_TABLE
     is_away: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    woken: list[LeaderId] = field(default_factory=list)
 
     def publish(self, **changes: Any) -> None:
         self.table = replace(self.table, version=self.table.version + 1, **changes)
@@ -66,6 +67,11 @@ class Controller:
         if self.is_away:
             raise RetryError("The controller is away.")
         return self.table
+
+    async def wake_leader(self, leader_id: LeaderId) -> None:
+        if self.is_away:
+            raise RetryError("The controller is away.")
+        self.woken.append(leader_id)
 
     async def register_broker(self, node_id: str, host: str, port: int, rack: str | None) -> BrokerEndpoint:
         broker = BrokerEndpoint(broker_id=BrokerId(1), node_id=node_id, host=host, port=port, rack=rack)

@@ -129,6 +129,25 @@ async def test_a_leader_that_takes_no_connections_fails_requests_at_once_for_a_w
         router.send_entity(LeaderId(1), epoch_request(2))
 
 
+async def test_the_controller_is_told_of_a_leader_that_takes_no_connections(world, router):
+    """It may rest, and is started then."""
+    leader = await world.leader(1, lambda head, request: epoch_answer(request))
+    await world.settled()
+    assert end_of(await router.send(LeaderId(1), epoch_request(1))) == 1001
+    assert world.controller.woken == []
+    await leader.kill()
+    while not world.controller.woken:
+        with pytest.raises(StaleRouteError):
+            await router.send(LeaderId(1), epoch_request(2))
+        await asyncio.sleep(0)
+    assert world.controller.woken == [1]
+    later = replace(leader.endpoint, log_epoch=LogEpoch(2))
+    await leader.start()
+    world.controller.publish(leaders={LeaderId(1): later})
+    await world.settled()
+    assert end_of(await router.send(LeaderId(1), epoch_request(3))) == 1003
+
+
 async def test_a_leader_without_an_endpoint_is_a_stale_route(router):
     with pytest.raises(StaleRouteError):
         await router.send(LeaderId(77), epoch_request(1))

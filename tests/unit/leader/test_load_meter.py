@@ -25,7 +25,8 @@ class Bench:
             SimpleNamespace(partition=TopicPartition(TOPIC, n), work=PartitionWork()) for n in range(partitions)
         ]
         clock = SimpleNamespace(monotonic=lambda: self.now_s)
-        self.meter = LoadMeter(self.hosted, clock, LIMITS, lambda: self.used)
+        self.requests = 0
+        self.meter = LoadMeter(self.hosted, clock, LIMITS, lambda: self.used, lambda: self.requests)
 
     def work(self, number, *, bytes_in=0, bytes_out=0, requests=1):
         work = self.hosted[number].work
@@ -106,3 +107,12 @@ def test_a_report_of_ten_thousand_partitions_is_small_on_its_way():
     sent = pickle.dumps(report)
     assert len(sent) < 170_000
     assert pickle.loads(sent) == report
+
+
+def test_a_leader_is_idle_for_as_long_as_no_request_of_any_kind_comes(bench):
+    bench.requests = 3
+    assert bench.report_after(10).idle_s == 0
+    assert bench.report_after(10).idle_s == 10
+    assert bench.report_after(15).idle_s == 25
+    bench.requests = 4
+    assert bench.report_after(10).idle_s == 0

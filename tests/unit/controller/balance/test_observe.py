@@ -38,8 +38,8 @@ def state():
     return made
 
 
-def seen(state, is_there):
-    return view_of(sight(state, RULES, LoadBook(ManualClock(), BalanceLimits()), is_there, capacity=1e6))
+def seen(state, is_there, is_resting=lambda _: False):
+    return view_of(sight(state, RULES, LoadBook(ManualClock(), BalanceLimits()), is_there, is_resting, capacity=1e6))
 
 
 def test_leaders_of_a_draining_node_are_draining_and_only_lose_partitions(state):
@@ -52,3 +52,9 @@ def test_leaders_of_a_draining_node_are_draining_and_only_lose_partitions(state)
 def test_one_that_does_not_answer_is_away(state):
     view = seen(state, lambda leader_id: leader_id == 1)
     assert [leader.standing for leader in view.leaders] == [Standing.OPEN, Standing.AWAY]
+
+
+def test_one_that_rests_is_open_and_has_nothing_to_do(state):
+    view = seen(state, lambda leader_id: leader_id == 2, lambda leader_id: leader_id == 1)
+    assert [leader.standing for leader in view.leaders] == [Standing.OPEN, Standing.DRAINING]
+    assert [leader.is_measured for leader in view.leaders] == [True, False]

@@ -31,8 +31,14 @@ class World:
         self.state = MetadataState()
         self.book = LoadBook(ManualClock(), BalanceLimits())
         self.cleared = set()
+        self.resting = set()
         self.observer = Observer(
-            self.book, lambda node: node.name in self.cleared, "a", capacity=CAPACITY, cpu_share=0.5
+            self.book,
+            lambda node: node.name in self.cleared,
+            lambda leader_id: leader_id in self.resting,
+            "a",
+            capacity=CAPACITY,
+            cpu_share=0.5,
         )
 
     def create(self, partitions, **configs):
@@ -104,6 +110,13 @@ def test_a_leader_that_leads_nothing_any_more_does_nothing(world):
     world.apply(LeaderAdded(leader_id=LeaderId(3), wal_class="file", node="b"))
     assert world.uses()[Kind.LOAD] == 0.4
     assert world.look().is_measured, "the new one is not waited for"
+
+
+def test_a_leader_that_rests_has_nothing_to_tell(world):
+    world.resting = {2}
+    world.report(1, 600.0)
+    assert world.look().is_measured
+    assert world.uses()[Kind.LOAD] == 0.3
 
 
 def test_a_node_without_leaders_yet_counts_with_those_that_it_is_to_get(world):

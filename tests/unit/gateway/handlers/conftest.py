@@ -201,6 +201,10 @@ async def _taken(endpoint: Any, protocol: Any) -> None:
     protocol("")
 
 
+async def _nobody_is_away(leader_id: LeaderId) -> None:
+    raise AssertionError(f"leader {leader_id} takes connections")
+
+
 class Desk:
     """Where requests are handed in: ``await desk.ask(3, 12, topics=None)`` gives the decoded answer."""
 
@@ -212,7 +216,14 @@ class Desk:
         self.controller.routes = self.routes
         limits = GatewayLimits()
         channels = LeaderChannels(
-            routes=self.routes, node_id="node-1", clock=clock, rng=rng, limits=limits, log=log, connect=_taken
+            routes=self.routes,
+            node_id="node-1",
+            clock=clock,
+            rng=rng,
+            limits=limits,
+            log=log,
+            wake=_nobody_is_away,
+            connect=_taken,
         )
         self.services = GatewayServices(
             controller=self.controller,  # type: ignore[arg-type]
