@@ -47,6 +47,7 @@ from controller.scaling.describe import describe as describe_size
 from controller.scaling.scaler import RoomAsker, Scaler
 from controller.state import MetadataState, leader_registered
 from controller.status import describe
+from controller.surplus import SurplusEnder
 from controller.topics import add_partitions, create_topic, delete_topic, repeated
 from raylog.model import broker_config
 from raylog.model.admin import (
@@ -172,6 +173,19 @@ class Controller:
             if leader_ender is not None
             else None
         )
+        self._surplus_ender = (
+            SurplusEnder(
+                leader_ender,
+                journal=self._serving,
+                nodes=lambda: self._rules.nodes,
+                forget=self._forget_leader,
+                clock=clock,
+                look_s=limits.balance.report_s,
+                log=self._log,
+            )
+            if leader_ender is not None
+            else None
+        )
         self._scaler = (
             Scaler(
                 room_asker,
@@ -234,6 +248,8 @@ class Controller:
             self._own(self._scaler.run())
         if self._rests is not None:
             self._own(self._rests.run())
+        if self._surplus_ender is not None:
+            self._own(self._surplus_ender.run())
 
     async def close(self) -> None:
         """Release all callers and stop. Idempotent. Leaders and gateways go on without it."""

@@ -81,7 +81,7 @@ class LeaderAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderPlaced:
-    """A leader that leads nothing is to run on another node from here on."""
+    """A leader that leads nothing is to run on another node from here on; on none until it is placed again, if that is empty."""
 
     leader_id: LeaderId
     node: str

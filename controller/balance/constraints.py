@@ -38,6 +38,8 @@ def must_leave(partition: PartitionView, leader: LeaderView) -> Reason | None:
     """Why a partition may not stay with its leader, whatever else is there."""
     if leader.standing is Standing.DRAINING:
         return Reason.DRAINED
+    if leader.standing is Standing.SURPLUS:
+        return Reason.SURPLUS
     if partition.wal_class not in leader.wal_classes:
         return Reason.WAL
     if partition.dedicated and not leader.dedicated:

@@ -12,6 +12,8 @@ class Reason(Enum):
 
     DRAINED = "drained"
     """Its leader is to be emptied."""
+    SURPLUS = "surplus"
+    """Its leader is one too many on its node."""
     WAL = "wal"
     """Its leader cannot serve its WAL class."""
     OWN_LEADER = "own_leader"

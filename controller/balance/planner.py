@@ -2,8 +2,8 @@
 
 Goals, in this order; a later one never works against an earlier:
 
-1. constraints: a leader that drains is emptied, a partition's leader can serve its WAL class, a dedicated topic's partitions are
-   alone on theirs (``constraints``);
+1. constraints: a leader that drains, or is one too many, is emptied, a partition's leader can serve its WAL class, a dedicated
+   topic's partitions are alone on theirs (``constraints``);
 2. no leader has more than it can take, 3. leaders' uses are level (``loads``);
 4. leaders' counts of partitions are level (``counts``).
 

@@ -26,6 +26,8 @@ class Standing(Enum):
     """It may be given partitions, and asked for those that it has."""
     DRAINING = "draining"
     """It is to be emptied, and gets nothing."""
+    SURPLUS = "surplus"
+    """Its node has more leaders than it is to have: the same."""
     AWAY = "away"
     """It does not answer: it gets nothing, and what it has cannot be released."""
 

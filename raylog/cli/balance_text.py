@@ -4,6 +4,7 @@ from typing import Any, Final
 
 _REASONS: Final = {
     "drained": "leader {from} is drained",
+    "surplus": "leader {from} is one too many on its node",
     "wal": "leader {from} cannot serve the WAL class",
     "own_leader": "its topic wants a leader for each partition",
     "not_for_itself": "leader {from} is kept for a partition of its own",

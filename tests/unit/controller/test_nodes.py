@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from controller.nodes import Node, settle, waits_for_a_node
+from controller.nodes import Node, settle, surplus, waits_for_a_node
 from controller.records import LeaderAdded, LeaderPlaced, LeaderRegistered
 from controller.rules import ClusterRules
 from controller.state import MetadataState
@@ -84,6 +84,39 @@ def test_a_leader_that_is_started_elsewhere_belongs_there_from_then_on():
     world.register(2, "a")
     assert world.state.leaders[2].node == "a"
     assert world.create(2) == {"a": 1, "b": 1}, "the node has a leader of its own again"
+
+
+def test_a_leader_that_a_dead_node_left_is_one_too_many_and_gets_nothing_new():
+    world = World(node("a"), node("b"))
+    world.create(4)
+    assert surplus(world.state, world.nodes) == set()
+    world.register(2, "a")
+    world.see(node("a"))
+    assert surplus(world.state, world.nodes) == {2}, "of equals the younger"
+    assert world.create(2) == {"a": 2}
+    assert world.state.partition_count(1) == 4
+    world.see(node("a", leaders=2))
+    assert surplus(world.state, world.nodes) == set()
+
+
+def test_the_leader_that_leads_least_is_the_one_too_many():
+    world = World(node("a"), node("b"), node("c"))
+    world.create(3)
+    world.create(1, **{"raylog.leader": "dedicated"})
+    world.create(1)
+    for leader_id in world.state.leaders:
+        world.register(leader_id, "a")
+    assert surplus(world.state, world.nodes) == {2, 3}, "the first leads two, and dedicated ones do not count"
+
+
+def test_one_too_many_that_has_ended_is_the_next_nodes():
+    world = World(node("a"))
+    world.create(1)
+    world.see(node("a"), node("b"))
+    world.register(2, "a")
+    world.apply([LeaderPlaced(leader_id=2, node="")])
+    assert surplus(world.state, world.nodes) == set()
+    assert world.see(node("a"), node("c")) == [LeaderPlaced(leader_id=2, node="c")]
 
 
 def test_nodes_that_come_and_go_under_new_names_do_not_gather_leaders():

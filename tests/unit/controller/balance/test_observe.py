@@ -1,4 +1,4 @@
-"""What the planner is shown of leaders on nodes that drain."""
+"""What the planner is shown of leaders on nodes that drain, of which there are too many, or whose node is gone."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from controller.balance.plan import Reason
 from controller.balance.planner import plan
 from controller.balance.views import Goals, Standing
 from controller.nodes import Node
-from controller.records import Adoption, NodeDraining, PartitionsAdopted
+from controller.records import Adoption, LeaderAdded, LeaderPlaced, LeaderRegistered, NodeDraining, PartitionsAdopted
 from controller.rules import ClusterRules
 from controller.state import MetadataState
 from controller.topics import create_topic
@@ -58,3 +58,20 @@ def test_one_that_rests_is_open_and_has_nothing_to_do(state):
     view = seen(state, lambda leader_id: leader_id == 2, lambda leader_id: leader_id == 1)
     assert [leader.standing for leader in view.leaders] == [Standing.OPEN, Standing.DRAINING]
     assert [leader.is_measured for leader in view.leaders] == [True, False]
+
+
+def test_of_two_leaders_on_a_node_that_is_to_have_one_the_other_is_emptied(state):
+    state.apply(NodeDraining(node="b", start_id="b", is_draining=False))
+    state.apply(LeaderRegistered(leader_id=2, log_epoch=1, node_id="a", unix_path="", host="", port=1))
+    view = seen(state, lambda _: True)
+    assert [leader.standing for leader in view.leaders] == [Standing.OPEN, Standing.SURPLUS]
+    moves = plan(view, Goals()).moves
+    assert [(move.source, move.target, move.reason) for move in moves] == [(2, 1, Reason.SURPLUS)] * 2
+
+
+def test_one_that_leads_nothing_and_belongs_nowhere_gets_nothing(state):
+    for leader_id in (3, 4):
+        state.apply(LeaderAdded(leader_id=leader_id, wal_class="file", node="a"))
+    state.apply(LeaderPlaced(leader_id=4, node=""))
+    view = seen(state, lambda leader_id: leader_id < 3)
+    assert [leader.standing for leader in view.leaders[2:]] == [Standing.SURPLUS, Standing.AWAY]
