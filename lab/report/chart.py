@@ -55,7 +55,7 @@ class Chart:
 def svg(chart: Chart) -> str:
     """The chart alone; its title and legend are the page's."""
     rows = _label_rows(chart)
-    top = 8 + _LABEL_ROW * max((row for _, row in rows), default=-1) + _LABEL_ROW
+    top = 8 + _LABEL_ROW * max((row for _, row in rows if row is not None), default=-1) + _LABEL_ROW
     scale = _Scale.of(chart, top)
     parts = [
         *_axes(chart, scale),
@@ -134,17 +134,17 @@ def _tick(value: float) -> str:
     return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
-def _label_rows(chart: Chart) -> list[tuple[Event, int]]:
-    """Labels that would overlap go into rows of their own; into the last when there are too many."""
+def _label_rows(chart: Chart) -> list[tuple[Event, int | None]]:
+    """Labels that would overlap go into rows of their own. Where there are too many, an event has none (None)."""
     scale = _Scale(seconds=chart.seconds, top=0.0, ticks=(0.0, 1.0), is_log=False)
     ends: list[float] = []
     placed = []
     for event in sorted(chart.events, key=lambda event: event.at):
         begin, end = _label_span(event, scale)
         row = next((row for row, taken in enumerate(ends) if taken <= begin), len(ends))
-        row = min(row, _LABEL_ROWS_MAX - 1)
-        ends[row : row + 1] = [end]
-        placed.append((event, row))
+        if row < _LABEL_ROWS_MAX:
+            ends[row : row + 1] = [end]
+        placed.append((event, row if row < _LABEL_ROWS_MAX else None))
     return placed
 
 
@@ -154,8 +154,9 @@ def _label_span(event: Event, scale: _Scale) -> tuple[float, float]:
     return (x, x + width) if x + width <= WIDTH else (x - width, x)
 
 
-def _event(event: Event, row: int, scale: _Scale) -> str:
-    x, y = scale.x(event.at), 10 + _LABEL_ROW * row
+def _event(event: Event, row: int | None, scale: _Scale) -> str:
+    """A line, and its label where it has a row; a pointer on the line shows it in any case."""
+    x, y = scale.x(event.at), 10 + _LABEL_ROW * (_LABEL_ROWS_MAX - 1 if row is None else row)
     begin, _ = _label_span(event, scale)
     anchor, at = ("start", x + 3) if begin >= x else ("end", x - 3)
     bottom = HEIGHT - _BOTTOM
@@ -165,10 +166,10 @@ def _event(event: Event, row: int, scale: _Scale) -> str:
         if scale.x(event.ended) - x >= 1
         else ""
     )
-    return (
-        f'{band}<line class="event" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 8}" y2="{bottom}"/>'
-        f'<text class="label" x="{at:.1f}" y="{y}" text-anchor="{anchor}">{escape(event.label)}</text>'
-    )
+    name = escape(event.label)
+    label = "" if row is None else f'<text class="label" x="{at:.1f}" y="{y}" text-anchor="{anchor}">{name}</text>'
+    line = f'<line class="event" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 8}" y2="{bottom}"><title>{name}</title></line>'
+    return f"{band}{line}{label}"
 
 
 def _line(line: Line, number: int, chart: Chart, scale: _Scale) -> str:

@@ -77,5 +77,13 @@ def test_labels_that_would_overlap_are_in_rows_of_their_own() -> None:
     assert labels[3].attrib["text-anchor"] == "end", "the last would leave the chart on its right"
 
 
+def test_events_beyond_the_rows_have_a_line_that_says_what_it_is() -> None:
+    events = [Event(at=1 + n / 1000, ended=0, label=f"a label of some length {n}") for n in range(6)]
+    tree = _tree(_chart(events=events))
+    assert len([text for text in tree.iter("text") if text.attrib["class"] == "label"]) == 4
+    titles = [title.text for line in tree.iter("line") for title in line.iter("title")]
+    assert titles == [event.label for event in events]
+
+
 def test_more_lines_than_colours_are_told_apart_by_dashes() -> None:
     assert len({line_class(number) for number in range(2 * COLOURS)}) == 2 * COLOURS

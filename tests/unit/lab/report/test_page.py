@@ -12,7 +12,7 @@ from lab.report.page import charts, report, verdict
 from lab.report.stored import outcome_of
 from raylog.model.errors import InvalidError
 
-_VOID = {"meta", "line", "rect", "polyline", "circle"}
+_VOID = {"meta", "rect", "polyline", "circle"}
 
 
 class _Page(HTMLParser):
