@@ -29,6 +29,7 @@ _PORT = frozenset(
         "wake_leader",
         "report_adopted",
         "report_released",
+        "deleted_of",
         "move_partitions",
         "balance",
         "balance_now",

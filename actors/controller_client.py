@@ -26,7 +26,7 @@ from raylog.model.admin import (
 )
 from raylog.model.clock import Clock
 from raylog.model.errors import RetryError
-from raylog.model.ids import LeaderId, LogEpoch
+from raylog.model.ids import LeaderId, LogEpoch, TopicPartition
 from raylog.model.load import LoadReport
 from raylog.model.routing import BrokerEndpoint, LeaderEndpoint, RoutingTable
 
@@ -92,6 +92,10 @@ class RayControllerClient:
 
     async def report_released(self, leader_id: LeaderId, log_epoch: LogEpoch, released: Sequence[Released]) -> None:
         await self._call("report_released", leader_id, log_epoch, list(released))
+
+    async def deleted_of(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        deleted: list[TopicPartition] = await self._call("deleted_of", list(partitions))
+        return deleted
 
     async def move_partitions(self, moves: Sequence[Move]) -> list[MoveResult]:
         results: list[MoveResult] = await self._call("move_partitions", list(moves))

@@ -311,6 +311,10 @@ class Controller:
         journal.submit(released(journal.planned, leader_id, log_epoch, reports))
         await journal.settled()
 
+    async def deleted_of(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        topics = self._serving().durable.topics
+        return [partition for partition in partitions if partition.topic_id not in topics]
+
     def _heard(self, leader_id: LeaderId) -> None:
         """A leader is there. Those that have partitions for it are told, by what they were told before."""
         is_new = not self._watch.is_there(leader_id)

@@ -3,8 +3,9 @@
 - A partition is adopted by an event in the leader's own log. It serves, and is reported, once that is durable.
 - One that was led before is taken over: it begins as the handover says that its assignment names (``handovers``).
 - One that the controller knows to be adopted and the log does not was lost with the bucket's objects: CorruptError.
-- A partition that is no longer assigned stops serving at once, and is released by an event that says where it ended; one that
-  another leader waits for by an event that names its handover, which the controller is told of.
+- A partition that another leader waits for stops serving, and is released by an event that names its handover, which the
+  controller is told of. One whose topic is deleted is released by an event that says where it ended. That it is not assigned any
+  more is not enough for it: the controller is asked, as what is released so is soon garbage.
 - Each poll takes along the newest report of the leader's load.
 - Serving does not depend on the controller: while it is away, everything goes on as it last was.
 """
@@ -121,8 +122,20 @@ class AssignmentFollower:
         self._handovers.forget_all_but(mine)
         await self._handovers.hand_over([hosted for hosted in self._partitions if hosted.partition in handing_over])
         await self._report_released(mine)
-        await self._handovers.release([hosted for hosted in self._partitions if hosted.partition not in wanted])
+        await self._release_deleted([hosted for hosted in self._partitions if hosted.partition not in wanted])
         await self._adopt([a for a in assignments.partitions if not a.adopted and a.partition not in self._partitions])
+
+    async def _release_deleted(self, unassigned: Sequence[HostedPartition]) -> None:
+        if not unassigned:
+            return
+        deleted = frozenset(await self._controller.deleted_of([hosted.partition for hosted in unassigned]))
+        for hosted in unassigned:
+            if hosted.partition not in deleted:
+                self._logger.error(
+                    "a partition is assigned to nobody, and its topic is there: it is led as before",
+                    extra=fields(topic=hosted.topic_name, partition=hosted.partition.partition),
+                )
+        await self._handovers.release([hosted for hosted in unassigned if hosted.partition in deleted])
 
     def _check_known(self, mine: Sequence[TopicPartition], wanted: Mapping[TopicPartition, Assignment]) -> None:
         """Raises CorruptError for a partition that this log has adopted, as it seems, and neither leads nor has handed over: to

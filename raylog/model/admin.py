@@ -232,6 +232,10 @@ class ControllerClient(Protocol):
         """Returns once the partitions are durably their next leaders', who may adopt them."""
         ...
 
+    async def deleted_of(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Those of them whose topics are durably deleted. A leader asks before it lets go of what it is no longer assigned."""
+        ...
+
     async def move_partitions(self, moves: Sequence[Move]) -> list[MoveResult]:
         """Have partitions led elsewhere, or no longer so; all in one step, however many."""
         ...

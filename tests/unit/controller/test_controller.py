@@ -268,7 +268,10 @@ async def test_a_leader_learns_of_creation_settings_and_deletion_by_its_assignme
     await controller.alter_configs([topic_alteration("orders", change("retention.ms", "77"))])
     assignments = await controller.watch_assignments(1, 1, assignments.version)
     assert [a.configs for a in assignments.partitions if a.topic_name == "orders"] == [{"retention.ms": "77"}] * 2
+    led = [a.partition for a in assignments.partitions]
+    assert await controller.deleted_of(led) == []
     await controller.delete_topics([TopicSelector(topic_id=orders[0].partition.topic_id)])
+    assert set(await controller.deleted_of(led)) == {a.partition for a in orders}
     assignments = await controller.watch_assignments(1, 1, assignments.version)
     assert {a.topic_name for a in assignments.partitions} == {GROUPS}
     # A report that comes late is no error, and brings nothing back.

@@ -76,6 +76,8 @@ class FakeController:
         self.registered: list[LeaderEndpoint] = []
         self.adopted: dict[TopicPartition, int] = {}
         self.released: dict[TopicPartition, Released] = {}
+        self.undeleted: set[TopicPartition] = set()
+        """Not assigned, and yet there."""
         self.is_deaf = False
         """Reports of releases do not arrive."""
         self.is_away = False
@@ -143,6 +145,9 @@ class FakeController:
         async with self._changed:
             self.released.update({one.partition: one for one in released})
             self._changed.notify_all()
+
+    async def deleted_of(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        return [partition for partition in partitions if partition not in self.undeleted]
 
     async def watch_routes(self, version: int) -> Any:
         await asyncio.Event().wait()

@@ -61,6 +61,19 @@ async def test_released_partition_is_gone_for_good_and_its_successor_by_name_sta
     assert (await produce(await cluster.client(), kit)).base_offset == 2
 
 
+async def test_what_is_not_assigned_is_let_go_of_only_when_its_topic_is_deleted(cluster: Any, kit: Any) -> None:
+    """A controller that forgets a partition by mistake must not cost what is in it."""
+    client = await cluster.lead(kit.assignment(0), kit.assignment(1))
+    await produce(client, kit)
+    cluster.controller.undeleted.add(kit.assignment(0).partition)
+    new = kit.assignment(2)
+    await cluster.controller.assign(new)
+    await cluster.controller.until(lambda: new.partition in cluster.controller.adopted)
+    led = {hosted.partition.partition for hosted in cluster.leaders[-1]._parts.context.partitions}
+    assert led == {0, 2}
+    assert (await produce(client, kit)).base_offset == 1
+
+
 async def test_log_that_lost_an_adopted_partition_ends_its_leader_instead_of_beginning_it_anew(
     cluster: Any, kit: Any
 ) -> None:
