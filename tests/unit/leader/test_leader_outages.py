@@ -162,9 +162,10 @@ class TestFileWal:
 
         wal = cluster.wals[-1]
         values = [b"%02d" % n + bytes(100_000) for n in range(35)]  # the WAL has room for 40
+        answers = [client.send(kit.produce_request({0: kit.batch(values[0])}, timeout_ms=60_000))]
+        await answers[0]  # the WAL has made its first segment
         with monkeypatch.context() as disk:
             disk.setattr(PosixDisk, "create", full)
-            answers = []
 
             def send_next() -> None:
                 request = kit.produce_request({0: kit.batch(values[len(answers)])}, timeout_ms=60_000)
