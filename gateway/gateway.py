@@ -18,6 +18,7 @@ from gateway.registry import served_apis
 from gateway.router import Router
 from gateway.routing import RouteFollower
 from gateway.server import ClientServer, bound_socket
+from gateway.zone_traffic import ZoneBytes, ZoneTraffic
 from raylog.model.admin import ControllerClient
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import RetryError
@@ -74,6 +75,7 @@ class Gateway:
         self._log = role_logger("gateway", node=node_id)
         self._apis = served_apis()
         self._metrics = GatewayMetrics(registry, self._apis)
+        self._zones = ZoneTraffic(rack, self._metrics.zone_bytes)
         self._routes = RouteFollower(controller, clock, rng, self._log)
         self._channels = LeaderChannels(
             routes=self._routes,
@@ -82,6 +84,7 @@ class Gateway:
             rng=rng,
             limits=limits.gateway,
             log=self._log,
+            zones=self._zones,
             connect=connect,
         )
         self._server: ClientServer | None = None
@@ -114,7 +117,7 @@ class Gateway:
                 broker=broker,
                 producer_ids=ProducerIds(self._controller),
             )
-            self._server = ClientServer(services=services, metrics=self._metrics, log=self._log)
+            self._server = ClientServer(services=services, metrics=self._metrics, zones=self._zones, log=self._log)
             for part in (self._channels.run(), self._server.run(), self._publish_metrics()):
                 self._own(part)
             await self._server.start(listener)
@@ -124,12 +127,16 @@ class Gateway:
             raise
         self._log.info("the gateway serves", extra=fields(broker=broker.broker_id, port=self.port))
 
+    def zone_bytes(self) -> list[ZoneBytes]:
+        """What went over its connections, by zones."""
+        return self._zones.totals()
+
     async def close(self) -> None:
         """Stop accepting, answer what is in flight, close the connections. Idempotent."""
         if self._server is not None:
             await self._server.close()
         await self._end_tasks()
-        self._metrics.publish()
+        self._publish()
         await self._block_cache.close()
         if not self.closed.done():
             self.closed.set_result(None)
@@ -164,7 +171,11 @@ class Gateway:
             asked = self._clock.monotonic()
             await self._clock.sleep(_PUBLISH_S)
             self._metrics.loop_lag_s.observe(max(0.0, self._clock.monotonic() - asked - _PUBLISH_S))
-            self._metrics.publish()
+            self._publish()
+
+    def _publish(self) -> None:
+        self._metrics.publish()
+        self._zones.publish()
 
     def _own(self, part: Coroutine[Any, Any, None]) -> None:
         """Run a part of the gateway; if it ends in an error, so does the gateway."""

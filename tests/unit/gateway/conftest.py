@@ -161,6 +161,7 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.client_id = "tester"
         self._ids = itertools.count(1)
         self._sent: dict[int, tuple[int, int]] = {}
 
@@ -171,7 +172,7 @@ class Client:
             correlation_id = next(self._ids)
             ids.append(correlation_id)
             self._sent[correlation_id] = (type(request).__api_key__, type(request).__version__)
-            self.writer.writelines(encode_request(request, correlation_id=correlation_id, client_id="tester"))
+            self.writer.writelines(encode_request(request, correlation_id=correlation_id, client_id=self.client_id))
         return ids
 
     async def receive(self) -> tuple[int, Any]:
@@ -209,11 +210,17 @@ class World:
     """A started gateway, its controller, its leaders and its clients."""
 
     def __init__(
-        self, folder: Path, stack: AsyncExitStack, limits: GatewayLimits, store: ObjectStore | None = None
+        self,
+        folder: Path,
+        stack: AsyncExitStack,
+        limits: GatewayLimits,
+        store: ObjectStore | None = None,
+        zone: str | None = None,
     ) -> None:
         self.folder = folder
         self.stack = stack
         self.limits = limits
+        self.zone = zone
         self.clock = SteppedClock()
         self.store = store or MemoryStore(self.clock)
         self.controller = Controller()
@@ -234,7 +241,7 @@ class World:
             advertised_host="127.0.0.1",
             advertised_port=0,
             node_id=NODE,
-            rack=None,
+            rack=self.zone,
             registry=self.registry,
         )
         await self.gateway.start()
@@ -285,8 +292,8 @@ class World:
 async def make_world(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[World]]]:
     async with AsyncExitStack() as stack:
 
-        async def make(*, store: ObjectStore | None = None, **limits: Any) -> World:
-            return await World(tmp_path, stack, GatewayLimits(**limits), store).start()
+        async def make(*, store: ObjectStore | None = None, zone: str | None = None, **limits: Any) -> World:
+            return await World(tmp_path, stack, GatewayLimits(**limits), store, zone).start()
 
         yield make
 

@@ -11,14 +11,17 @@ from uuid import UUID
 
 import pytest
 from kio.schema.errors import ErrorCode
+from prometheus_client import CollectorRegistry
 
 from gateway.context import GatewayServices, RequestContext
 from gateway.leader_channel import LeaderChannels
 from gateway.messages import make
+from gateway.metrics import GatewayMetrics
 from gateway.producer_ids import ProducerIds
 from gateway.registry import served_apis
 from gateway.router import Router
 from gateway.routing import RouteFollower
+from gateway.zone_traffic import ZoneTraffic
 from raylog.model import broker_config, topic_config
 from raylog.model.admin import ConfigAlteration, ConfigResult, Move, MoveResult, NewTopic, TopicResult, TopicSelector
 from raylog.model.clock import SystemClock
@@ -212,7 +215,14 @@ class Desk:
         self.controller.routes = self.routes
         limits = GatewayLimits()
         channels = LeaderChannels(
-            routes=self.routes, node_id="node-1", clock=clock, rng=rng, limits=limits, log=log, connect=_taken
+            routes=self.routes,
+            node_id="node-1",
+            clock=clock,
+            rng=rng,
+            limits=limits,
+            log=log,
+            zones=ZoneTraffic(None, GatewayMetrics(CollectorRegistry(), ()).zone_bytes),
+            connect=_taken,
         )
         self.services = GatewayServices(
             controller=self.controller,  # type: ignore[arg-type]
