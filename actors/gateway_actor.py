@@ -16,6 +16,7 @@ from actors.role import metrics_dir, set_up_role
 from actors.spares import keep_spares
 from actors.this_node import advertised_address, listen_address, this_node, zone_of
 from raylog.model.config import ClusterConfig, HostPort
+from raylog.storage.wal_class import object_wals
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -54,6 +55,7 @@ class GatewayActor:
             node_id=setup.node_id,
             rack=zone_of(node.labels, setup.config),
             registry=setup.registry,
+            object_wals=object_wals(setup.config.wal, setup.config.default_wal),
         )
         if self._index == 0 and setup.config.metrics:
             serve_metrics(HostPort.parse(setup.config.metrics), metrics_dir(setup.config))

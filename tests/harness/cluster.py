@@ -31,7 +31,7 @@ from raylog.model.limits import Limits
 from raylog.model.load import ProcessUsage
 from raylog.storage.object_store import ObjectStore
 from raylog.storage.store_url import open_store
-from raylog.storage.wal_class import open_wal, parse_wal_class
+from raylog.storage.wal_class import object_wals, open_wal, parse_wal_class
 from tests.harness.travel import as_it_travels
 
 T = TypeVar("T")
@@ -377,6 +377,7 @@ class _Supervisor:
             node_id=f"node-{index}",
             rack=cluster.zones[index] if cluster.zones else None,
             registry=CollectorRegistry(),
+            object_wals=object_wals(cluster.wal, cluster.default_wal),
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.harness.cluster import InProcessCluster, running
@@ -32,11 +32,11 @@ Bytes = tuple[int, int]
 class Zones:
     """The cluster, and each zone's number: that of its gateway, its leader and the topic's partition there."""
 
-    def __init__(self, cluster: InProcessCluster) -> None:
+    def __init__(self, cluster: InProcessCluster, **configs: str) -> None:
         self.cluster = cluster
         self.topic = "spread"
         admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
-        admin.create_topics([NewTopic(self.topic, len(ZONES), 1)])[self.topic].result(20)
+        admin.create_topics([NewTopic(self.topic, len(ZONES), 1, config=configs)])[self.topic].result(20)
         leaders = [cluster.leader_of(self.topic, number) for number in range(len(ZONES))]
         assert sorted(leader % len(ZONES) for leader in leaders) == [0, 1, 2], "each zone leads a partition"
         self.leaders = {leader % len(ZONES): leader for leader in leaders}
@@ -93,6 +93,29 @@ def _produce(zones: Zones, counted: Counted, partition: int) -> Producer:
     return producer
 
 
+def _consumer(zones: Zones, counted: Counted, partition: int) -> Consumer:
+    consumer = Consumer({**counted.config, "group.id": "g", "enable.auto.commit": False, "check.crcs": True})
+    consumer.assign([TopicPartition(zones.topic, partition, 0)])
+    return consumer
+
+
+def _take(consumer: Consumer, count: int) -> list[bytes]:
+    """The next so many records; their offsets are 0, 1, 2, …"""
+    found: list[Message] = []
+    while len(found) < count:
+        found += consumer.consume(count - len(found), timeout=30)
+    assert [message.offset() for message in found] == list(range(count))
+    return [message.value() for message in found]
+
+
+def _read(zones: Zones, zone: str, gateway: int, partition: int, count: int) -> list[bytes]:
+    consumer = _consumer(zones, Counted(zones, zone, gateway), partition)
+    try:
+        return _take(consumer, count)
+    finally:
+        consumer.close()
+
+
 def _agree(zones: Zones, client: Producer | Consumer, counted: Counted, gateway: int, zone: str) -> None:
     """Client and gateway count the same, but for the client's first connection."""
 
@@ -133,14 +156,35 @@ def test_the_tail_crosses_from_the_leader_and_the_bootstrap_from_another_zones_g
     """A client in the west that knows only the east's address is sent to its own zone, and fetches from the middle's leader."""
     _produce(zones, Counted(zones, "middle", MIDDLE), zones.partitions[MIDDLE])
     counted = Counted(zones, "west", EAST)
-    consumer = Consumer({**counted.config, "group.id": "g", "enable.auto.commit": False, "check.crcs": True})
-    consumer.assign([TopicPartition(zones.topic, zones.partitions[MIDDLE], 0)])
-    found: list[bytes] = []
-    while len(found) < RECORDS:
-        found += [message.value() for message in consumer.consume(RECORDS - len(found), timeout=30)]
+    consumer = _consumer(zones, counted, zones.partitions[MIDDLE])
+    assert _take(consumer, RECORDS) == [RECORD] * RECORDS
     consumer.unassign()
-    assert found == [RECORD] * RECORDS
     _agree(zones, consumer, counted, WEST, "west")
     assert PAYLOAD_BYTES < zones.gateways(WEST)[FETCH, "middle"][1] < 1.05 * PAYLOAD_BYTES
     assert max(zones.gateways(EAST)[CLIENT, "west"]) < FIRST_BYTES_MAX
     consumer.close()
+
+
+@pytest.fixture
+def by_bucket(tmp_path: Path) -> Iterator[Zones]:
+    with running(tmp_path, zones=ZONES, leaders_per_class=len(ZONES), default_wal="object") as cluster:
+        yield Zones(cluster, **{"raylog.produce.path": "bucket"})
+
+
+def test_by_the_bucket_only_references_cross(by_bucket: Zones) -> None:
+    """Two zones produce to a leader in the third, one of them more than once; all three read what the others wrote."""
+    zones, partition = by_bucket, by_bucket.partitions[MIDDLE]
+    for zone, gateway in (("east", EAST), ("west", WEST), ("middle", MIDDLE), ("east", EAST)):
+        _produce(zones, Counted(zones, zone, gateway), partition)
+    for gateway in (EAST, WEST):
+        crossed = zones.gateways(gateway)[PRODUCE, "middle"]
+        assert 0 < sum(crossed) < 0.02 * PAYLOAD_BYTES, "references and answers"
+    for zone, gateway in (("east", EAST), ("west", WEST), ("middle", MIDDLE)):
+        before = dict(zones.gateways(gateway))
+        assert _read(zones, zone, gateway, partition, 4 * RECORDS) == [RECORD] * (4 * RECORDS)
+        if gateway != MIDDLE:
+            received = zones.gateways(gateway)[FETCH, "middle"][1] - before.get((FETCH, "middle"), (0, 0))[1]
+            assert received < 0.02 * PAYLOAD_BYTES, "read plans"
+    assert sum(zones.gateways(MIDDLE).get((PRODUCE, "middle"), (0, 0))) > PAYLOAD_BYTES, (
+        "the leader's own zone sends it all"
+    )

@@ -31,8 +31,10 @@ from raylog.protocol.internal import ERROR_BIT, has_error
 from raylog.protocol.wire import decode_request, decode_response, encode_request, encode_response
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.object_store import ObjectStore
+from raylog.storage.wal import FlushPolicy
 
 NODE = "node-a"
+OBJECT_POLICY = FlushPolicy(interval_ms=5, max_bytes=1 << 20, immediate=True)
 
 
 class SteppedClock(SystemClock):
@@ -243,6 +245,7 @@ class World:
             node_id=NODE,
             rack=self.zone,
             registry=self.registry,
+            object_wals={"": OBJECT_POLICY, "cheap": OBJECT_POLICY},
         )
         await self.gateway.start()
         self.stack.push_async_callback(self.gateway.close)
