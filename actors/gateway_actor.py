@@ -6,6 +6,7 @@ workers.
 
 import asyncio
 import os
+from typing import TYPE_CHECKING
 
 from actors.controller_client import RayControllerClient
 from actors.loop_thread import LoopThread, keep_what_is_here
@@ -15,6 +16,11 @@ from actors.role import metrics_dir, set_up_role
 from actors.spares import keep_spares
 from actors.this_node import advertised_address, listen_address, this_node, zone_of
 from raylog.model.config import ClusterConfig, HostPort
+from raylog.storage.wal_class import object_wals
+
+if TYPE_CHECKING:
+    from gateway.gateway import Gateway
+    from gateway.zone_traffic import ZoneBytes
 
 
 class GatewayActor:
@@ -23,6 +29,7 @@ class GatewayActor:
     def __init__(self, config: ClusterConfig, index: int) -> None:
         self._index = index
         self._node = this_node()
+        self._gateway: Gateway | None = None
         self._setup = set_up_role(config, "gateway", self._node.name, index=index)
         self._thread = LoopThread("gateway")
         self._thread.run_role(self._live(), self._setup.log)
@@ -48,6 +55,7 @@ class GatewayActor:
             node_id=setup.node_id,
             rack=zone_of(node.labels, setup.config),
             registry=setup.registry,
+            object_wals=object_wals(setup.config.wal, setup.config.default_wal),
         )
         if self._index == 0 and setup.config.metrics:
             serve_metrics(HostPort.parse(setup.config.metrics), metrics_dir(setup.config))
@@ -65,6 +73,11 @@ class GatewayActor:
         """The process id, once the actor's process is up (the port may not listen yet)."""
         return os.getpid()
 
+    async def zone_bytes(self) -> "list[ZoneBytes]":
+        """What went over its connections, by zones, since its process started."""
+        return [] if self._gateway is None else self._gateway.zone_bytes()
+
     async def close(self) -> None:
         """Stop accepting, answer what is in flight, close the connections."""
-        await self._thread.call(self._gateway.close())
+        if self._gateway is not None:
+            await self._thread.call(self._gateway.close())

@@ -1,11 +1,12 @@
 """Raylog on a Ray cluster that runs already: its roles are detached actors on all of its nodes, and outlive their starter."""
 
+import contextlib
 import os
 import socket
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.deployment import (
     Check,
@@ -18,14 +19,18 @@ from actors.deployment import (
     wait_until_serving,
 )
 from actors.readiness import clients_are_served
-from actors.settings import CONTROLLER_NAME, NAMESPACE, prepare_environment
+from actors.settings import CONTROLLER_NAME, GATEWAY_PREFIX, NAMESPACE, prepare_environment
 from raylog.model.clock import Clock
 from raylog.model.config import ClusterConfig, HostPort
 from raylog.model.errors import AlreadyExistsError, InvalidError, NotFoundError, RetryError
 
+if TYPE_CHECKING:
+    from gateway.zone_traffic import ZoneBytes
+
 _POLL_S = 0.2
 _CONNECT_S_MAX = 5.0
 _ORDER_S_MAX = 10.0
+_ASK_S_MAX = 2.0
 
 
 class JoinedCluster:
@@ -104,6 +109,25 @@ class JoinedCluster:
         if not status:
             raise _restarting()
         return status
+
+    def zone_bytes(self) -> "list[ZoneBytes]":
+        """What went over the gateways' connections, by zones, since each started; of those that answer."""
+        import ray
+        from ray.util import list_named_actors
+
+        from gateway.zone_traffic import added_up
+
+        found: list[ZoneBytes] = []
+        asked: list[Any] = []
+        for name in list_named_actors():
+            if name.startswith(GATEWAY_PREFIX):
+                with contextlib.suppress(ValueError):  # it has ended since
+                    asked.append(ray.get_actor(name, NAMESPACE).zone_bytes.remote())
+        answered, _ = ray.wait(asked, num_returns=len(asked), timeout=_ASK_S_MAX) if asked else ([], [])
+        for answer in answered:
+            with contextlib.suppress(ray.exceptions.RayError):
+                found += ray.get(answer)
+        return added_up(found)
 
     def drain(self, node: str, *, drain: bool) -> None:
         """Have a node emptied, or no more so; may be repeated. Raises InvalidError where that cannot be, else as ``status``."""

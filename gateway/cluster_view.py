@@ -56,7 +56,21 @@ class PartitionView:
 def client_zone(table: RoutingTable, client_id: str, reached: BrokerEndpoint) -> str | None:
     """The zone of a client that has reached this broker; None where no broker is in it, so that it makes no difference."""
     said = _ZONE_IN_CLIENT_ID.search(client_id)
-    zone = said[1] if said else reached.rack
+    return _with_a_broker(table, said[1] if said else reached.rack)
+
+
+def said_zone(table: RoutingTable, client_id: str) -> str | None:
+    """The zone that a client says it is in; None where it says nothing, or no broker is there."""
+    said = _ZONE_IN_CLIENT_ID.search(client_id)
+    return _with_a_broker(table, said[1]) if said else None
+
+
+def node_zone(table: RoutingTable, node_id: str) -> str | None:
+    """The zone of a node, which is that of the broker on it; None where there is no broker, or it is in none."""
+    return next((broker.rack for broker in table.brokers if broker.node_id == node_id), None)
+
+
+def _with_a_broker(table: RoutingTable, zone: str | None) -> str | None:
     return zone if any(broker.rack == zone for broker in table.brokers) else None
 
 

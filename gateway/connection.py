@@ -21,10 +21,12 @@ from kio.static.protocol import Payload
 
 from gateway.answer_errors import error_codes
 from gateway.budget import Budget
+from gateway.cluster_view import said_zone
 from gateway.context import GatewayServices, RequestContext
 from gateway.log_limit import LogLimit
 from gateway.metrics import GatewayMetrics
 from gateway.registry import Answer, Api, CloseConnection
+from gateway.zone_traffic import Link, ZoneTraffic
 from raylog.model.buffers import Buffer
 from raylog.model.errors import InvalidError, RetryError, StaleRouteError
 from raylog.model.logs import RoleLogger, fields
@@ -49,6 +51,7 @@ class ConnectionHost(Protocol):
 
     services: GatewayServices
     metrics: GatewayMetrics
+    zones: ZoneTraffic
     log: RoleLogger
     log_limit: LogLimit
     """For connections that are refused."""
@@ -107,6 +110,7 @@ class ClientConnection(FrameProtocol):
         self._untaken_since_s = 0.0
         self._closing_since_s: float | None = None
         self._tasks: set[asyncio.Task[Answer]] = set()
+        self._has_asked = False
         self._is_gone = False
         self._is_finishing = False
 
@@ -212,6 +216,8 @@ class ClientConnection(FrameProtocol):
         head = None
         try:
             head = request_head(frame)
+            if not self._has_asked:
+                self._first_asked(head)
             api = self._services.apis.get(head.api_key)
             if api is None or not api.min_version <= head.api_version <= api.max_version:
                 self._answer_unsupported(api, head, frame)
@@ -222,6 +228,13 @@ class ClientConnection(FrameProtocol):
             return
         self._recogniser.learn(frame, head, request)
         self._dispatch(api, head, frame, request)
+
+    def _first_asked(self, head: RequestHead) -> None:
+        """A client says the same of itself in all of a connection's requests. The first one is of no known shape."""
+        self._has_asked = True
+        zone = said_zone(self._services.routes.table, head.client_id or "")
+        if zone is not None:
+            self._shared.zones.count(self, Link.CLIENT, zone)
 
     def resume_writing(self) -> None:
         self._taken()

@@ -10,6 +10,7 @@ from gateway.metadata_cache import MetadataCache
 from gateway.producer_ids import ProducerIds
 from gateway.router import Router
 from gateway.routing import RouteFollower
+from gateway.uploader import Uploader
 from raylog.model.admin import ControllerClient
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock, Random
@@ -40,6 +41,7 @@ class GatewayServices:
     broker: BrokerEndpoint
     """The broker that this gateway is one process of, as clients see it."""
     producer_ids: ProducerIds
+    uploader: Uploader
     answers: Budget = field(init=False)
     """Bytes of records read from the bucket for answers being made, and of answers that clients have not taken."""
     metadata_cache: MetadataCache = field(init=False)
@@ -93,6 +95,10 @@ class RequestContext:
     @property
     def router(self) -> Router:
         return self.services.router
+
+    @property
+    def uploader(self) -> Uploader:
+        return self.services.uploader
 
     @property
     def client_host(self) -> str:

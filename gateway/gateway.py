@@ -5,7 +5,8 @@ It holds no state that matters: whatever gateway a client reaches, it is served 
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -18,6 +19,8 @@ from gateway.registry import served_apis
 from gateway.router import Router
 from gateway.routing import RouteFollower
 from gateway.server import ClientServer, bound_socket
+from gateway.uploader import Uploader
+from gateway.zone_traffic import ZoneBytes, ZoneTraffic
 from raylog.model.admin import ControllerClient
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import RetryError
@@ -26,6 +29,8 @@ from raylog.model.logs import fields, role_logger
 from raylog.model.routing import BrokerEndpoint
 from raylog.storage.block_cache import BlockCache
 from raylog.storage.object_store import ObjectStore
+from raylog.storage.wal import FlushPolicy
+from raylog.storage.wal_class import DEFAULT_OBJECT_POLICY
 
 _PUBLISH_S: Final = 1.0
 
@@ -52,15 +57,19 @@ class Gateway:
         node_id: str,
         rack: str | None,
         registry: CollectorRegistry,
+        object_wals: Mapping[str, FlushPolicy] = MappingProxyType({}),
         connect: Connect | None = None,
         bind: Callable[..., socket.socket] = bound_socket,
     ) -> None:
-        """Port 0 takes a free one; advertised port 0 is the port taken. ``connect`` replaces sockets to leaders, ``bind`` the
+        """Port 0 takes a free one; advertised port 0 is the port taken. ``object_wals``: the WAL classes that are the bucket, ''
+        for the default one if it is, with how long each gathers. ``connect`` replaces sockets to leaders, ``bind`` the
         one for clients (simulation).
 
         Made and used on one event loop. The store stays the caller's.
         """
         self._block_cache = BlockCache(store, capacity_bytes=limits.gateway.block_cache_bytes, registry=registry)
+        self._store = store
+        self._object_wals = object_wals
         self._controller = controller
         self._clock = clock
         self._rng = rng
@@ -74,6 +83,7 @@ class Gateway:
         self._log = role_logger("gateway", node=node_id)
         self._apis = served_apis()
         self._metrics = GatewayMetrics(registry, self._apis)
+        self._zones = ZoneTraffic(rack, self._metrics.zone_bytes)
         self._routes = RouteFollower(controller, clock, rng, self._log)
         self._channels = LeaderChannels(
             routes=self._routes,
@@ -83,8 +93,10 @@ class Gateway:
             limits=limits.gateway,
             log=self._log,
             wake=controller.wake_leader,
+            zones=self._zones,
             connect=connect,
         )
+        self._uploader: Uploader | None = None
         self._server: ClientServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.closed = asyncio.get_running_loop().create_future()
@@ -102,10 +114,22 @@ class Gateway:
             broker = await self._register()
             self._own(self._routes.run())  # only now: clients are not to be sent to where an earlier life listened
             await self._first_routes()
+            router = Router(self._routes, self._channels, zone=self._rack, object_wals=self._object_wals)
+            self._uploader = Uploader(
+                store=self._store,
+                router=router,
+                policy=min(
+                    self._object_wals.values(), key=lambda policy: policy.interval_ms, default=DEFAULT_OBJECT_POLICY
+                ),
+                clock=self._clock,
+                rng=self._rng,
+                log=self._log,
+                on_fatal=self._part_failed,
+            )
             services = GatewayServices(
                 controller=self._controller,
                 routes=self._routes,
-                router=Router(self._routes, self._channels),
+                router=router,
                 block_cache=self._block_cache,
                 clock=self._clock,
                 rng=self._rng,
@@ -114,8 +138,9 @@ class Gateway:
                 apis=self._apis,
                 broker=broker,
                 producer_ids=ProducerIds(self._controller),
+                uploader=self._uploader,
             )
-            self._server = ClientServer(services=services, metrics=self._metrics, log=self._log)
+            self._server = ClientServer(services=services, metrics=self._metrics, zones=self._zones, log=self._log)
             for part in (
                 self._channels.run(),
                 self._channels.run_wakes(),
@@ -130,12 +155,16 @@ class Gateway:
             raise
         self._log.info("the gateway serves", extra=fields(broker=broker.broker_id, port=self.port))
 
+    def zone_bytes(self) -> list[ZoneBytes]:
+        """What went over its connections, by zones."""
+        return self._zones.totals()
+
     async def close(self) -> None:
         """Stop accepting, answer what is in flight, close the connections. Idempotent."""
         if self._server is not None:
             await self._server.close()
         await self._end_tasks()
-        self._metrics.publish()
+        self._publish()
         await self._block_cache.close()
         if not self.closed.done():
             self.closed.set_result(None)
@@ -170,7 +199,11 @@ class Gateway:
             asked = self._clock.monotonic()
             await self._clock.sleep(_PUBLISH_S)
             self._metrics.loop_lag_s.observe(max(0.0, self._clock.monotonic() - asked - _PUBLISH_S))
-            self._metrics.publish()
+            self._publish()
+
+    def _publish(self) -> None:
+        self._metrics.publish()
+        self._zones.publish()
 
     def _own(self, part: Coroutine[Any, Any, None]) -> None:
         """Run a part of the gateway; if it ends in an error, so does the gateway."""
@@ -179,13 +212,17 @@ class Gateway:
         self._tasks.append(task)
 
     def _part_ended(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() or (error := task.exception()) is None:
-            return
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._part_failed(error)
+
+    def _part_failed(self, error: BaseException) -> None:
         self._log.error("a part of the gateway failed; it ends", exc_info=error)
         if not self.closed.done():
             self.closed.set_exception(error)
 
     async def _end_tasks(self) -> None:
+        if self._uploader is not None:
+            await self._uploader.close()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()

@@ -16,7 +16,9 @@ from enum import Enum
 from functools import partial
 
 from gateway.budget import Budget
+from gateway.cluster_view import node_zone
 from gateway.routing import RouteFollower
+from gateway.zone_traffic import Link, ZoneTraffic
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import RetryError, StaleRouteError, UnansweredError
@@ -49,6 +51,9 @@ class Lane(Enum):
     FETCH = "fetch"
 
 
+_LINKS = {Lane.PRODUCE: Link.LEADER_PRODUCE, Lane.FETCH: Link.LEADER_FETCH}
+
+
 class _UnderWay:
     """A request that a leader owes an answer for. Given up, it is under way all the same: its bytes may still be here."""
 
@@ -69,6 +74,8 @@ class LeaderChannel(FrameProtocol):
         self.unix_path = ""
         """The socket that it is connected to: of the endpoint, or of a later open of its leader."""
         self.budget = budget
+        self.is_counted = False
+        """Its bytes are, by zones: its leader's zone is known."""
         self.connecting: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._clock = clock
@@ -171,6 +178,7 @@ class LeaderChannels:
         limits: GatewayLimits,
         log: RoleLogger,
         wake: Wake,
+        zones: ZoneTraffic,
         connect: Connect | None = None,
     ) -> None:
         self._routes = routes
@@ -182,6 +190,7 @@ class LeaderChannels:
         self._away: dict[LeaderId, None] = {}
         """Leaders that the controller is to be told of."""
         self._away_changed = asyncio.Event()
+        self._zones = zones
         self._connect = connect or _ByEndpoint(node_id)
         self._channels: dict[tuple[LeaderId, Lane], LeaderChannel] = {}
         self._budgets: dict[LeaderId, Budget] = {}
@@ -252,6 +261,7 @@ class LeaderChannels:
             if not channel.leads_to(leaders.get(key[0])):
                 channel.fail(f"Leader {key[0]} serves elsewhere now.")
             channel.expire(now)
+            self._count(channel, key[1])
             if channel.is_closed and (channel.connecting is None or channel.connecting.done()):
                 del self._channels[key]
         known = set(leaders.values())
@@ -263,8 +273,18 @@ class LeaderChannels:
             raise StaleRouteError(f"Leader {endpoint.leader_id} takes no connections.")
         channel = LeaderChannel(endpoint, self.budget(endpoint.leader_id), self._clock, self._limits)
         self._channels[endpoint.leader_id, lane] = channel
+        self._count(channel, lane)
         channel.connecting = asyncio.get_running_loop().create_task(self._connect_channel(channel))
         return channel
+
+    def _count(self, channel: LeaderChannel, lane: Lane) -> None:
+        """Count its bytes by zones, unless its node has no broker yet that tells where it is."""
+        if channel.is_counted:
+            return
+        zone = node_zone(self._routes.table, channel.endpoint.node_id)
+        if zone is not None:
+            channel.is_counted = True
+            self._zones.count(channel, _LINKS[lane], zone)
 
     async def _connect_channel(self, channel: LeaderChannel) -> None:
         endpoint = channel.endpoint

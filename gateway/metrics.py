@@ -103,6 +103,12 @@ class GatewayMetrics:
             buckets=_LAG_BUCKETS_S,
             registry=registry,
         )
+        self.zone_bytes = Counter(
+            "raylog_gateway_zone_bytes",
+            "Bytes sent and received over connections of which both ends' zones are known; crosses: yes, no.",
+            ["link", "direction", "zone", "peer_zone", "crosses"],
+            registry=registry,
+        )
         self.apis = {key: ApiMetrics(self, api_name(key)) for key in api_keys}
 
     def error(self, api_key: int, code: ErrorCode) -> None:

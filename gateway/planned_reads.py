@@ -3,6 +3,7 @@
 - A partition gets whole batches from the one that holds the fetch offset on, within its own limit and what is left of the
   request's; the first batch of the first partition that has one is given however large it is (KIP-74).
 - When the memory for answers is used up, by clients that do not take theirs, a small part of what is planned is read.
+- Batches of an upload have no offsets and leader epoch yet: they are written in here, into a copy.
 - What a plan names beyond the high watermark, or the last stable offset for read_committed, is not given.
 - An object that is gone was replaced (compaction, retention): the leader is asked once more. When that does not help, or the
   bucket does not answer, the partition gets KAFKA_STORAGE_ERROR, and the client tries again.
@@ -22,7 +23,7 @@ from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError, NotFoundError, RetryError
 from raylog.model.ids import TopicId
 from raylog.model.logs import fields
-from raylog.protocol.batch import headers
+from raylog.protocol.batch import assigned, headers
 from raylog.protocol.gather import RecordsParts
 from raylog.storage.read_plan import ObjectRange, decode_read_plan, is_read_plan
 
@@ -117,15 +118,22 @@ async def read_planned(
     records = RecordsParts()
     for at, views in zip(wanted, found, strict=True):
         left_bytes = limit_bytes - len(records)
+        if at.missing_epoch >= 0:
+            views = [memoryview(assigned(_joined(views), at.first_offset, at.missing_epoch))]
         if at.first_offset >= fetch_offset and at.last_offset < end_offset and at.size_bytes <= left_bytes:
             records.extend(views)
             continue
-        run = views[0] if len(views) == 1 else b"".join(views)
-        part, is_cut_short = _cut(run, fetch_offset, end_offset, left_bytes, has_to_give and not len(records))
+        part, is_cut_short = _cut(
+            _joined(views), fetch_offset, end_offset, left_bytes, has_to_give and not len(records)
+        )
         records.extend(part)
         if is_cut_short:
             break  # what follows, however small, would leave a gap
     return records
+
+
+def _joined(views: Sequence[memoryview]) -> Buffer:
+    return views[0] if len(views) == 1 else b"".join(views)
 
 
 def _wanted(

@@ -9,13 +9,14 @@ Rules of every send:
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from kio.schema.errors import ErrorCode
 from kio.static.protocol import Payload
 
 from gateway.budget import Budget
+from gateway.cluster_view import node_zone
 from gateway.leader_channel import Lane, LeaderChannels
 from gateway.routing import RouteFollower
 from raylog.model.buffers import Buffer
@@ -26,9 +27,19 @@ from raylog.protocol.wire import decode_response, encode_request
 
 
 class Router:
-    def __init__(self, routes: RouteFollower, channels: LeaderChannels) -> None:
+    def __init__(
+        self,
+        routes: RouteFollower,
+        channels: LeaderChannels,
+        *,
+        zone: str | None = None,
+        object_wals: Collection[str] = (),
+    ) -> None:
+        """``zone``: the gateway's. ``object_wals``: the WAL classes that are the bucket, '' for the default one if it is."""
         self._routes = routes
         self._channels = channels
+        self._zone = zone
+        self._object_wals = frozenset(object_wals)
 
     def topic(self, name: str) -> TopicRoute | None:
         return self._routes.table.topics.get(name)
@@ -43,6 +54,18 @@ class Router:
     def max_message_bytes(self, topic: TopicRoute) -> int:
         """The topic's limit for one record batch, its overhead included."""
         return self._routes.index.max_message_bytes(topic)
+
+    def goes_by_bucket(self, topic: TopicRoute, leader_id: LeaderId) -> bool:
+        """Whether the topic's batches are put into the bucket, as their leader is in another zone."""
+        settings = self._routes.index.settings(topic)
+        if settings.produce_path == "leader" or self._zone is None:
+            return False
+        if not settings.may_be_referred_to or settings.wal not in self._object_wals:
+            return False
+        table = self._routes.table
+        leader = table.leaders.get(leader_id)
+        zone = None if leader is None else node_zone(table, leader.node_id)
+        return zone not in (None, self._zone)
 
     def coordinator_leader(self, group_id: str) -> tuple[ErrorCode, LeaderId]:
         """The leader that holds the group's coordinator, with ``ErrorCode.none``; or COORDINATOR_NOT_AVAILABLE."""

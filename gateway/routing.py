@@ -16,7 +16,7 @@ from raylog.model.errors import RetryError
 from raylog.model.ids import LeaderId, TopicId
 from raylog.model.logs import RoleLogger, fields
 from raylog.model.routing import EMPTY_ROUTING_TABLE, GroupsTopic, PartitionRoute, RoutingTable, TopicRoute
-from raylog.model.topic_config import effective
+from raylog.model.topic_config import TopicConfig, effective
 
 BACK_OFF_S_MIN = 0.1
 BACK_OFF_S_MAX = 5.0
@@ -40,14 +40,16 @@ class RouteIndex:
         return (ErrorCode.none if self.is_led(route) else ErrorCode.leader_not_available), route.leader_id
 
     def max_message_bytes(self, topic: TopicRoute) -> int:
-        known = self._max_message_bytes.get(topic.topic_id)
+        return self.settings(topic).max_message_bytes
+
+    def settings(self, topic: TopicRoute) -> TopicConfig:
+        known = self._settings.get(topic.topic_id)
         if known is None:
-            known = effective(topic.configs, self.table.broker_configs).max_message_bytes
-            self._max_message_bytes[topic.topic_id] = known
+            known = self._settings[topic.topic_id] = effective(topic.configs, self.table.broker_configs)
         return known
 
     @cached_property
-    def _max_message_bytes(self) -> dict[TopicId, int]:
+    def _settings(self) -> dict[TopicId, TopicConfig]:
         return {}
 
     def is_led(self, route: PartitionRoute) -> bool:

@@ -10,6 +10,7 @@ from gateway.context import GatewayServices
 from gateway.log_limit import LogLimit
 from gateway.metrics import GatewayMetrics
 from gateway.registry import Answer
+from gateway.zone_traffic import ZoneTraffic
 from raylog.model.logs import RoleLogger
 
 _BACKLOG: Final = 1024
@@ -45,9 +46,12 @@ def bound_socket(host: str, port: int, *, reuse_port: bool) -> socket.socket:
 class ClientServer:
     """Implements ``ConnectionHost``. ``run`` must be running while it serves."""
 
-    def __init__(self, *, services: GatewayServices, metrics: GatewayMetrics, log: RoleLogger) -> None:
+    def __init__(
+        self, *, services: GatewayServices, metrics: GatewayMetrics, zones: ZoneTraffic, log: RoleLogger
+    ) -> None:
         self.services = services
         self.metrics = metrics
+        self.zones = zones
         self.log = log
         self.log_limit = LogLimit(services.clock)
         self.error_log_limit = LogLimit(services.clock, lines=100)

@@ -13,7 +13,7 @@
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -24,13 +24,15 @@ from gateway.context import RequestContext
 from gateway.messages import make, response_types
 from gateway.registry import CloseConnection, handles
 from gateway.router import Router
+from gateway.uploader import Forward, Uploader
 from raylog.model.buffers import Buffer
 from raylog.model.errors import RetryError, StaleRouteError, UnansweredError
-from raylog.model.ids import LeaderId
+from raylog.model.ids import LeaderId, TopicPartition
 from raylog.model.routing import TopicRoute
 from raylog.protocol.batch import RecordsError, validate
 from raylog.protocol.single_produce import FIRST_VERSION_WITH_TOPIC_IDS, SingleProduce
 from raylog.protocol.wire import NO_THROTTLE, decode_request, decode_response, i32, i64, to_ms
+from raylog.storage.upload import UploadBatch
 
 _KEY: Final = 0
 _TIMEOUT_S_MIN: Final = 1.0
@@ -52,7 +54,13 @@ class _Sorted:
 
     by_leader: dict[LeaderId, list[tuple[Any, Any]]] = field(default_factory=dict)
     """(topic, partition) of the request."""
+    uploads: dict[LeaderId, list[tuple[int, UploadBatch]]] = field(default_factory=dict)
+    """Of these, by their place, the batches that go by the bucket."""
     refused: list[_Refusal] = field(default_factory=list)
+
+    def is_behind_uploads(self, uploader: Uploader, leader_id: LeaderId) -> bool:
+        """Whether what goes to the leader has to wait for an upload: its own, or one before it."""
+        return leader_id in self.uploads or uploader.is_busy(leader_id)
 
 
 def _failed(context: RequestContext, error: RetryError | StaleRouteError) -> Payload:
@@ -86,9 +94,10 @@ def produce(
     parts = _sort(context, request)
     if len(parts.by_leader) == 1 and not parts.refused and request.acks != 0:
         (leader_id,) = parts.by_leader
-        answer = context.router.send_frame(leader_id, context.frame, timeout_s=timeout_s)
-        _hold_if_over(context, leader_id)
-        return answer
+        if not parts.is_behind_uploads(context.uploader, leader_id):
+            answer = context.router.send_frame(leader_id, context.frame, timeout_s=timeout_s)
+            _hold_if_over(context, leader_id)
+            return answer
     sent = _forward_parts(context, request, parts, timeout_s)
     return _join(context, parts, sent, is_answered=request.acks != 0)
 
@@ -100,7 +109,7 @@ def _pass_on(context: RequestContext, single: SingleProduce) -> asyncio.Future[B
     if isinstance(route, ErrorCode):
         return None
     error, leader_id = router.leader_of(route, shape.partition)
-    if error is not ErrorCode.none:
+    if error is not ErrorCode.none or router.goes_by_bucket(route, leader_id) or context.uploader.is_busy(leader_id):
         return None
     try:
         validate(single.records, max_batch_bytes=router.max_message_bytes(route), api_version=shape.api_version)
@@ -128,11 +137,15 @@ def _sort(context: RequestContext, request: Any) -> _Sorted:
                 parts.refused.append(_Refusal(topic, part.index, error))
                 continue
             try:
-                validate(part.records, max_batch_bytes=max_batch_bytes, api_version=version)
+                headers = validate(part.records, max_batch_bytes=max_batch_bytes, api_version=version)
             except RecordsError as refused:
                 parts.refused.append(_Refusal(topic, part.index, refused.error_code, str(refused)))
                 continue
-            parts.by_leader.setdefault(leader_id, []).append((topic, part))
+            pairs = parts.by_leader.setdefault(leader_id, [])
+            if router.goes_by_bucket(route, leader_id):
+                batch = UploadBatch(TopicPartition(route.topic_id, part.index), part.records, headers[0])
+                parts.uploads.setdefault(leader_id, []).append((len(pairs), batch))
+            pairs.append((topic, part))
     return parts
 
 
@@ -151,15 +164,41 @@ def _forward_parts(
 ) -> list[tuple[LeaderId, asyncio.Future[Buffer] | StaleRouteError]]:
     sent: list[tuple[LeaderId, asyncio.Future[Buffer] | StaleRouteError]] = []
     for leader_id, pairs in parts.by_leader.items():
-        part = replace(request, acks=request.acks or 1, topic_data=_topic_data(context, pairs))
+        uploads = parts.uploads.get(leader_id, ())
+        forward = _forwarder(context, request, leader_id, pairs, [place for place, _ in uploads], timeout_s)
         try:
-            answer = context.router.send_entity(leader_id, part, client_id=context.client_id, timeout_s=timeout_s)
+            if parts.is_behind_uploads(context.uploader, leader_id):
+                batches = [batch for _, batch in uploads]
+                answer = context.uploader.submit(leader_id, batches, forward, timeout_s=timeout_s)
+            else:
+                answer = forward(())
         except StaleRouteError as error:
             sent.append((leader_id, error))
         else:
             sent.append((leader_id, answer))
             _hold_if_over(context, leader_id)
     return sent
+
+
+def _forwarder(
+    context: RequestContext,
+    request: Any,
+    leader_id: LeaderId,
+    pairs: Sequence[tuple[Any, Any]],
+    places: Sequence[int],
+    timeout_s: float,
+) -> Forward:
+    """Sends the leader's part of the request, with references in these places."""
+
+    def forward(references: Sequence[bytes]) -> asyncio.Future[Buffer]:
+        chosen = list(pairs)
+        for place, reference in zip(places, references, strict=True):
+            topic, part = chosen[place]
+            chosen[place] = topic, replace(part, records=reference)
+        part = replace(request, acks=request.acks or 1, topic_data=_topic_data(context, chosen))
+        return context.router.send_entity(leader_id, part, client_id=context.client_id, timeout_s=timeout_s)
+
+    return forward
 
 
 def _topic_data(context: RequestContext, pairs: Iterable[tuple[Any, Any]]) -> tuple[Any, ...]:

@@ -200,7 +200,7 @@ def _found(
         state = State.FOREIGN
     elif name.kind is ObjectKind.SELF_TEST:
         state, since_ms = State.LOOSE, found.modified_ms
-    elif name.kind is ObjectKind.SEGMENT:
+    elif name.kind in (ObjectKind.SEGMENT, ObjectKind.UPLOAD):
         if not is_whole:
             state = State.UNREAD
         elif not any(found.key in log.mark.announced for log in logs.values()):

@@ -23,6 +23,11 @@ What the bucket costs is in `raylog_store_requests_total{kind,outcome}`, where e
 too. On S3 `put`, `put_if_absent` and `list` (one for each 1,000 objects) are billed as PUT requests, `get` and `head` as GET
 requests, `delete` not at all. A body above `store.multipart_bytes_min` counts once and is billed as its parts and two more.
 
+What zones cost is in `raylog_gateway_zone_bytes_total{link,direction,zone,peer_zone,crosses="yes"}`: bytes that gateways' sockets
+have really sent and received, by what is at the other end (link: `client`, `leader_produce`, `leader_fetch`). On AWS a byte
+that crosses is billed in the zone that it leaves and in the one that it comes to. Of a client whose client id has no `zone=`
+nothing is known. docs/decisions/0017 says what crosses, and what never does.
+
 | metric | type | what it says |
 |---|---|---|
 """

@@ -1,16 +1,21 @@
 """What ``raylog status --address`` shows: the nodes of a Ray cluster that Raylog runs on, and where its leaders are."""
 
+from dataclasses import asdict
 from typing import Any
 
 from raylog.cli.deployment import joined
 from raylog.cli.output import print_json, print_table
 from raylog.cli.size_text import size
 
+_ZONE_COLUMNS = ("link", "zone", "peer_zone", "crosses", "sent_bytes", "received_bytes")
+
 
 def show_nodes(address: str, *, json: bool) -> None:
     """Raises NotFoundError when Raylog does not run there."""
     with joined(address) as cluster:
         seen = cluster.status()
+        zones = cluster.zone_bytes()
+    seen["zone_bytes"] = [{**asdict(row), "crosses": row.crosses} for row in zones]
     if json:
         print_json(seen)
         return
@@ -26,6 +31,11 @@ def show_nodes(address: str, *, json: bool) -> None:
         empty="There are no leaders yet.",
     )
     print(size(seen["size"]))
+    if seen["zone_bytes"]:
+        print_table(
+            ("link", "gateways' zone", "other end's zone", "crosses", "bytes sent", "bytes received"),
+            [tuple(row[name] for name in _ZONE_COLUMNS) for row in seen["zone_bytes"]],
+        )
 
 
 def _node(node: dict[str, Any], broker: dict[str, Any] | None, leaders: list[dict[str, Any]]) -> tuple[object, ...]:

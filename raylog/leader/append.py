@@ -5,6 +5,9 @@ been given out the step is done whole, or the leader ends: a log with a hole in 
 """
 
 from collections.abc import Callable, Sequence
+from typing import Final
+
+from kio.schema.errors import ErrorCode
 
 from raylog.leader.acks import Acks
 from raylog.leader.flusher import Flusher
@@ -15,9 +18,18 @@ from raylog.leader.write_buffer import Cut, WriteBuffer
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock
 from raylog.model.ids import Lsn
-from raylog.partition.outcomes import Appended, AppendOutcome, PlacedBatch
+from raylog.partition.outcomes import Appended, AppendOutcome, PlacedBatch, Rejected
 from raylog.protocol.batch import BatchHeader
+from raylog.storage.reference import Reference
+from raylog.storage.upload import uploaded_at_ms
 from raylog.storage.wal import Wal, WalEntry
+
+_NOT_BY_REFERENCE: Final = Rejected(
+    ErrorCode.not_leader_or_follower, "The upload is too old to be referred to, or the WAL takes no references."
+)
+
+_REFERENCE_BYTES: Final = 512
+"""What a batch in an upload costs until its slot is durable, and counts for in the WAL."""
 
 
 class Appender:
@@ -34,10 +46,12 @@ class Appender:
         clock: Clock,
         metrics: LeaderMetrics,
         coordinator_bytes_max: int,
+        upload_s_max: float,
         on_fatal: Callable[[Exception], None],
     ) -> None:
         """Coordinators may append ``coordinator_bytes_max`` more where requests must wait: full buffers are when groups need
-        their heartbeats."""
+        their heartbeats. ``upload_s_max``: a quarter of the grace that garbage collection gives. An upload may be so old when it
+        is referred to, and its slot must be durable so long after that: so no collection takes what a slot will name."""
         self._wal = wal
         self._buffer = buffer
         self._cache = cache
@@ -46,6 +60,7 @@ class Appender:
         self._clock = clock
         self._metrics = metrics
         self._coordinator_bytes_max = coordinator_bytes_max
+        self._upload_s_max = upload_s_max
         self._on_fatal = on_fatal
         self.unflushed_bytes = 0
         self.last_lsn = Lsn(0)
@@ -84,6 +99,32 @@ class Appender:
                 self._acks.appended(lsn, hosted, outcome.last_offset + 1, outcome.size_bytes)
                 self._metrics.appended_bytes.add(outcome.size_bytes)
                 work.bytes_in += outcome.size_bytes
+                self._flusher.poke()
+        except Exception as error:
+            if core.log_end_offset != end_offset:
+                self._on_fatal(error)
+            raise
+        return outcome
+
+    def append_uploaded(self, hosted: HostedPartition, reference: Reference) -> AppendOutcome:
+        """As ``append``, for a batch that a gateway has put into the bucket."""
+        now_ms = self._clock.wall_ms()
+        if self._wal.can_read_back or now_ms - uploaded_at_ms(reference.upload) > self._upload_s_max * 1000:
+            return _NOT_BY_REFERENCE
+        core = hosted.core
+        end_offset = core.log_end_offset
+        hosted.work.requests += 1
+        try:
+            outcome = core.append_uploaded(reference.header, reference.upload, reference.position, now_ms=now_ms)
+            if type(outcome) is Appended:
+                lsn = self.last_lsn = Lsn(self.last_lsn + 1)
+                self._wal.append(WalEntry(lsn, core.partition, (), _REFERENCE_BYTES))
+                write_by_s = self._clock.boottime() + self._upload_s_max
+                self._buffer.add(lsn, core.partition, outcome.batches, write_by_s=write_by_s)
+                hosted.tail = self._cache.skip(hosted.tail, outcome.last_offset + 1)
+                self._acks.appended(lsn, hosted, outcome.last_offset + 1, outcome.size_bytes)
+                self._metrics.referenced_bytes.add(outcome.size_bytes)
+                hosted.work.bytes_in += outcome.size_bytes
                 self._flusher.poke()
         except Exception as error:
             if core.log_end_offset != end_offset:

@@ -10,9 +10,9 @@ from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError, NotFoundError
 from raylog.model.ids import LeaderId
 from raylog.partition.list_offsets import Chunk
-from raylog.partition.offset_index import SEGMENT, IndexEntry
-from raylog.protocol.batch import headers
-from raylog.storage.keys import leader_prefix, segment_key, slot_key
+from raylog.partition.offset_index import SEGMENT, UPLOAD, IndexEntry
+from raylog.protocol.batch import assigned, headers
+from raylog.storage.keys import leader_prefix, segment_key, slot_key, upload_key
 from raylog.storage.object_store import ObjectStore, Priority
 
 _ATTEMPTS = 3
@@ -23,7 +23,14 @@ def object_key(entry: IndexEntry) -> str:
     """The key of the object that an index row points into."""
     if entry.source == SEGMENT:
         return segment_key(entry.number)
+    if entry.source == UPLOAD:
+        return upload_key(entry.number)
     return slot_key(leader_prefix(LeaderId(entry.source)), entry.number)
+
+
+def placed(entry: IndexEntry, run: bytes) -> bytes:
+    """What an index row points at, with offsets and leader epoch, which an upload does not have. Raises CorruptError."""
+    return assigned(run, entry.first_offset, entry.leader_epoch) if entry.source == UPLOAD else run
 
 
 class BatchReader:
@@ -77,7 +84,7 @@ class BatchReader:
         data = await self._store.get(key, start=row.position, length=row.size_bytes, priority=Priority.CATCH_UP)
         if len(data) != row.size_bytes:
             raise CorruptError(f"The object {key} ends before the batches that the index names.")
-        return data
+        return placed(row, data)
 
 
 async def _read_back(reading: "asyncio.Task[None]") -> None:

@@ -3,7 +3,7 @@ Arrow for what is long. A handover has the same encoding.
 
 ``[magic 4][version u16][reserved u16][head bytes u32][index bytes u64][producers bytes u64]``, then the three parts, each padded
 to 8 bytes. The head names the partitions; the tables' ``row`` column says which of them a row belongs to. Version 1 had the
-partitions alone for a head.
+partitions alone for a head; version 3 is written where rows point into uploads, and is otherwise version 2.
 """
 
 import json
@@ -22,12 +22,13 @@ from raylog.leader.releases import Release, ReleasesSnapshot
 from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import TopicId, TopicPartition
 from raylog.partition.flushed_state import PartitionSnapshot
-from raylog.partition.offset_index import IndexEntry, IndexSnapshot
+from raylog.partition.offset_index import UPLOAD, IndexEntry, IndexSnapshot
 from raylog.partition.outcomes import AbortedTransaction
 from raylog.partition.producer_state import ProducerBatch, ProducerSnapshot
 from raylog.partition.transactions import TransactionsSnapshot
 
-VERSION: Final = 2
+VERSION: Final = 3
+_VERSION_WITHOUT_UPLOADS: Final = 2
 _VERSION_WITHOUT_RELEASES: Final = 1
 
 _MAGIC: Final = b"RLCP"
@@ -63,7 +64,9 @@ def encode_checkpoint(partitions: Sequence[LedSnapshot], releases: ReleasesSnaps
         ],
     }
     parts = (json.dumps(head, separators=(",", ":")).encode(), _encode_index(partitions), _encode_producers(partitions))
-    envelope = _ENVELOPE.pack(_MAGIC, VERSION, 0, *map(len, parts))
+    has_uploads = any(UPLOAD in led.state.index.columns[0] for led in partitions)
+    version = VERSION if has_uploads else _VERSION_WITHOUT_UPLOADS
+    envelope = _ENVELOPE.pack(_MAGIC, version, 0, *map(len, parts))
     return envelope + b"".join(part + b"\0" * (-len(part) % _ALIGNMENT) for part in parts)
 
 
@@ -72,7 +75,7 @@ def decode_checkpoint_state(data: bytes) -> LogSnapshot:
     if len(data) < _ENVELOPE.size or data[:4] != _MAGIC:
         raise CorruptError("A leader log's checkpoint does not begin with its magic.")
     _, version, _, *sizes = _ENVELOPE.unpack_from(data)
-    if version not in (VERSION, _VERSION_WITHOUT_RELEASES):
+    if not _VERSION_WITHOUT_RELEASES <= version <= VERSION:
         raise NewerFormatError(
             f"A leader log's checkpoint has version {version}, but this Raylog reads 1 to {VERSION}: use a newer Raylog."
         )

@@ -23,6 +23,7 @@ from raylog.leader.unflushed_reader import Found, UnflushedReader
 from raylog.model.clock import Clock
 from raylog.model.limits import LeaderLimits
 from raylog.partition.fetch_waits import FetchWaits
+from raylog.partition.offset_index import UPLOAD
 from raylog.partition.outcomes import NO_EPOCH, FetchBounds, FetchDiverging, FetchStart, OffsetRejected
 from raylog.protocol.gather import RecordsParts
 from raylog.protocol.wire import NO_THROTTLE, to_ms
@@ -263,7 +264,14 @@ class Fetcher:
             size, end_offset = sum(row.size_bytes for row in rows), rows[-1].last_offset + 1
             values["records"] = encode_read_plan(
                 [
-                    ObjectRange(object_key(row), row.position, row.size_bytes, row.first_offset, row.last_offset)
+                    ObjectRange(
+                        object_key(row),
+                        row.position,
+                        row.size_bytes,
+                        row.first_offset,
+                        row.last_offset,
+                        row.leader_epoch if row.source == UPLOAD else -1,
+                    )
                     for row in rows
                 ]
             )

@@ -8,6 +8,7 @@
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -42,7 +43,6 @@ class Flusher:
         self._log = log
         self._buffer = buffer
         self._policy = policy
-        self._interval_s = policy.interval_ms / 1000
         self._in_flight_max = in_flight_max
         self._clock = clock
         self._content = content
@@ -52,7 +52,7 @@ class Flusher:
         self._slots: deque[tuple[asyncio.Task[int], Cut]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._tick_is_due = False
-        self._last_cut_at = -self._interval_s
+        self._last_cut_at = -math.inf
         self._first_entry_at: float | None = None
         self._is_preparing = False
         self._is_flushing = False
@@ -134,9 +134,8 @@ class Flusher:
     def _delay(self, now: float) -> float:
         if self._is_urgent():
             return 0.0
-        since = self._last_cut_at if self._policy.immediate else self._first_entry_at
-        assert since is not None
-        return since + self._interval_s - now
+        assert self._first_entry_at is not None
+        return self._policy.cut_at_s(self._last_cut_at, self._first_entry_at) - now
 
     def _cut(self, now: float) -> None:
         cut = self._buffer.cut()
@@ -145,13 +144,14 @@ class Flusher:
             self._is_preparing = True
             task = self._loop.create_task(self._append_prepared(cut))
         else:
-            task = self._loop.create_task(self._log.append(cut.body, encode_meta(cut.meta)))
+            append = self._log.append(cut.body, encode_meta(cut.meta), by_s=cut.draft.write_by_s)
+            task = self._loop.create_task(append)
         self._slots.append((task, cut))
         task.add_done_callback(self._slot_done)
 
     async def _append_prepared(self, cut: Cut) -> int:
         meta = await self._loop.run_in_executor(None, encode_meta, cut.meta)
-        append = self._loop.create_task(self._log.append(await self._content(cut), meta))
+        append = self._loop.create_task(self._log.append(await self._content(cut), meta, by_s=cut.draft.write_by_s))
         self._is_preparing = False
         self.poke()
         return await append

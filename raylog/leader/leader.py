@@ -295,6 +295,7 @@ class Leader:
             clock=clock,
             metrics=metrics,
             coordinator_bytes_max=limits.coordinator_bytes_max,
+            upload_s_max=max(self._limits.garbage.grace_s, self._limits.log.trim_grace_s) / 4,
             on_fatal=self.fail,
         )
         admission = Admission(appender, clock, metrics)

@@ -51,6 +51,7 @@ class LeaderMetrics:
         self.wal_group_bytes = self._histogram("wal_group_bytes", "Bytes that became durable together.", _BYTES)
         self.flush_bytes = self._histogram("flush_bytes", "Bytes of batches in a slot.", _BYTES)
         self.appended_bytes = self._sum("appended_bytes", "Bytes of batches appended.")
+        self.referenced_bytes = self._sum("referenced_bytes", "Bytes of batches taken by reference to an upload.")
         self.compacted_bytes = self._sum("compacted_bytes", "Bytes of batches rewritten into segments.")
         self.segments = self._sum("segments", "Segments swapped in.")
         self.tail_hits = self._sum("tail_cache_hits", "Partition reads served from memory.")

@@ -2,7 +2,7 @@
 
 Each source is read once, in one range from its first wanted byte to its last (in a few, where much lies between that is not
 wanted). Every batch's CRC-32C and offsets are looked at before anything is written: a broken one ends the job, and the rows
-that named it stay as they are. The batches themselves are not changed by a byte.
+that named it stay as they are. The batches themselves are not changed by a byte, but that those of uploads get their offsets.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
-from raylog.leader.batch_reader import object_key
+from raylog.leader.batch_reader import object_key, placed
 from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError
 from raylog.model.ids import LeaderEpoch, LogEpoch
@@ -143,7 +143,7 @@ def _checked(key: str, rows: Sequence[IndexEntry], data: bytes) -> dict[IndexEnt
     found = {}
     for row in rows:
         start = row.position - rows[0].position
-        run = bytes(view[start : start + row.size_bytes])
+        run = placed(row, bytes(view[start : start + row.size_bytes]))
         next_offset, records = row.first_offset, 0
         for header in headers(run):
             if header.base_offset != next_offset or not has_valid_crc(run, header):

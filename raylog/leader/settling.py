@@ -1,8 +1,8 @@
 """What follows when the WAL has made entries durable, and when a slot of the leader log is: in this order, in one pass each.
 
 - Durable: high watermarks move, answers leave, fetches that waited long enough are answered, requests held back are tried.
-- Slot durable: the WAL hears of it (an object WAL's entries become durable by it), events take effect as in a replay, rows get
-  into the index, then the batches leave the write buffer.
+- Slot durable: events take effect as in a replay, rows get into the index, the WAL hears of it (an object WAL's entries become
+  durable by it), then the batches leave the write buffer.
 """
 
 from raylog.leader.acks import Acks
@@ -83,13 +83,13 @@ class Settling:
         """The slot, and every one before it, is durable."""
         if self._is_stopped:
             return
-        self._wal.flushed(cut.last_lsn)
         for event in cut.meta.events:
             self._apply(event)
         for partition, settled in cut.partitions.items():
             hosted = self._partitions.settling(partition)
             assert hosted is not None, partition
             hosted.core.slot_flushed(self._leader_id, slot, settled.rows, settled.producers)
+        self._wal.flushed(cut.last_lsn)  # shows consumers what only the index can lead them to
         self._unflushed.settled(cut.draft)
         self._appender.flushed(cut)
         self._checkpoints.settled(slot, cut.body_bytes, cut.meta.row_count)

@@ -92,6 +92,8 @@ class TailCache:
         self.misses = 0
         self._in_order: deque[PartitionTail] = deque()
         """One item for each batch kept, in the order in which they came."""
+        self._closed = 0
+        """Of these, items of tails that are closed."""
 
     def open(self, end_offset: int) -> PartitionTail:
         """The empty tail of a partition that ends at ``end_offset``."""
@@ -112,9 +114,18 @@ class TailCache:
     def close(self, tail: PartitionTail) -> None:
         """Forget a partition that is not led any more."""
         self.used_bytes -= sum(tail._sizes[tail._head :])
+        self._closed += len(tail._sizes) - tail._head
         tail.is_open = False
         tail._last_offsets, tail._sizes, tail._parts, tail._head = array("q"), array("q"), [], 0
         tail.start_offset = tail.end_offset
+        if self._closed >= _COMPACT_AT and self._closed * 2 >= len(self._in_order):
+            self._in_order = deque(kept for kept in self._in_order if kept.is_open)
+            self._closed = 0
+
+    def skip(self, tail: PartitionTail, end_offset: int) -> PartitionTail:
+        """The partition goes on at ``end_offset`` with what is not kept here: its tail from now on. What was kept is let go."""
+        self.close(tail)
+        return self.open(end_offset)
 
     def _evict(self, batches_max: int) -> None:
         in_order = self._in_order
@@ -131,6 +142,8 @@ class TailCache:
                 tail.start_offset = last_offset + 1
                 if tail._head >= _COMPACT_AT and tail._head * 2 >= len(tail._sizes):
                     _compact(tail)
+            else:
+                self._closed -= 1
             in_order.popleft()
 
 

@@ -6,6 +6,7 @@ Spilled or not, the slot is the same: a partition's entries, in the order of the
 """
 
 import asyncio
+import math
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ _CHUNK_BYTES = 256 * 1024
 
 
 class Run:
-    """A growing index row; its position counts from the partition's first byte in the slot."""
+    """A growing index row; its position counts from the partition's first byte in the slot, or is that in its upload."""
 
     __slots__ = (
         "first_offset",
@@ -33,9 +34,10 @@ class Run:
         "position",
         "record_count",
         "size_bytes",
+        "upload",
     )
 
-    def __init__(self, first_offset: int, leader_epoch: int, position: int) -> None:
+    def __init__(self, first_offset: int, leader_epoch: int, position: int, upload: int = 0) -> None:
         self.first_offset = first_offset
         self.last_offset = first_offset - 1
         self.leader_epoch = leader_epoch
@@ -43,6 +45,7 @@ class Run:
         self.position = position
         self.record_count = 0
         self.size_bytes = 0
+        self.upload = upload
 
 
 class PartitionRuns:
@@ -61,10 +64,17 @@ class PartitionRuns:
         """Of runs and producers' batches."""
 
     def add(self, batch: PlacedBatch, run_bytes_max: int, *, is_spilled: bool) -> None:
-        size = batch.size_bytes
+        size, upload = batch.size_bytes, batch.upload
         run = self.runs[-1] if self.runs else None
-        if run is None or run.size_bytes + size > run_bytes_max or run.leader_epoch != batch.leader_epoch:
-            run = Run(batch.base_offset, batch.leader_epoch, self.size_bytes)
+        if (
+            run is None
+            or run.size_bytes + size > run_bytes_max
+            or run.leader_epoch != batch.leader_epoch
+            or run.upload != upload
+            or (upload and run.position + run.size_bytes != batch.position)
+        ):
+            position = batch.position if upload else self.size_bytes
+            run = Run(batch.base_offset, batch.leader_epoch, position, upload)
             self.runs.append(run)
             self.row_count += 1
         run.last_offset = batch.last_offset
@@ -76,7 +86,8 @@ class PartitionRuns:
             batch = batch._replace(parts=())
         else:
             self._keep(batch.parts)
-        self.size_bytes += size
+        if not upload:
+            self.size_bytes += size
         if batch.producer_id >= 0:
             kept = self.producers.get(batch.producer_id)
             if kept is None:
@@ -128,6 +139,7 @@ class SlotDraft:
         "row_count",
         "size_bytes",
         "waiters",
+        "write_by_s",
     )
 
     def __init__(self) -> None:
@@ -139,6 +151,8 @@ class SlotDraft:
         self.first_lsn = Lsn(0)
         """Of its first entry; 0 for what an earlier writer left in the WAL, which is never spilled."""
         self.last_lsn = Lsn(0)
+        self.write_by_s = math.inf
+        """By boottime: when the slot has to be durable at the latest, as it names uploads."""
         self.is_spilled = False
         self.is_settled = False
         """Its slot is durable: readers go to the bucket."""

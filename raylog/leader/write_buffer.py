@@ -111,14 +111,28 @@ class WriteBuffer:
         draft = self._sealed[0] if self._sealed else self._current
         return not draft.is_spilled or not self._cut or self.held_bytes + draft.size_bytes <= self._held_bytes_max
 
-    def add(self, lsn: Lsn, partition: TopicPartition, batches: tuple[PlacedBatch, ...]) -> None:
-        """Batches with their offsets assigned; a partition's batches come in offset order. LSN 0: of an earlier writer."""
+    def add(
+        self,
+        lsn: Lsn,
+        partition: TopicPartition,
+        batches: tuple[PlacedBatch, ...],
+        *,
+        write_by_s: float | None = None,
+    ) -> None:
+        """Batches with their offsets assigned; a partition's batches come in offset order. LSN 0: of an earlier writer.
+
+        ``write_by_s``, by boottime: they lie in uploads, and their slot has to be durable then.
+        """
         size_bytes = batches[0].size_bytes if len(batches) == 1 else sum(batch.size_bytes for batch in batches)
+        if write_by_s is not None:
+            size_bytes = 0  # of what is to be written
         if self._spills and self._current.size_bytes and self._current.size_bytes + size_bytes > self._slot_bytes_max:
             self._seal()
         draft = self._current
         if not draft.partitions:
             self._begin(draft, lsn)
+        if write_by_s is not None:
+            draft.write_by_s = min(draft.write_by_s, write_by_s)
         held = draft.partitions.get(partition)
         if held is None:
             held = draft.partitions[partition] = PartitionRuns()
@@ -212,11 +226,12 @@ def _index_row(partition: TopicPartition, run: Run, start: int) -> IndexRow:
         partition.partition,
         run.first_offset,
         run.last_offset,
-        start + run.position,
+        run.position if run.upload else start + run.position,
         run.size_bytes,
         run.max_timestamp_ms,
         run.record_count,
         LeaderEpoch(run.leader_epoch),
+        run.upload,
     )
 
 

@@ -1,4 +1,4 @@
-"""Every topic setting of Kafka 4.1 and Raylog's own two, and what the settings of one topic come to.
+"""Every topic setting of Kafka 4.1 and Raylog's own three, and what the settings of one topic come to.
 
 A topic's own values (overrides) go before the cluster's (a broker setting that is the topic setting's synonym), and
 those before Kafka's defaults. ``effective`` gives them typed; ``describe`` as DescribeConfigs shows them.
@@ -126,6 +126,10 @@ TOPIC_CONFIGS: Final = table(
          "'shared' spreads the topic's partitions over the pool of leaders; 'dedicated' gives each a leader of its own. When it "
          "changes, the controller moves the topic's partitions, a few at a time.",
          check=one_of("shared", "dedicated")),
+    _key("raylog.produce.path", _S, "leader",
+         "How records come to a leader in another zone: 'leader' sends them there; 'bucket' has the gateway put them into the "
+         "bucket, and only a reference goes there. Acts on topics with an object WAL, CreateTime and no compaction.",
+         check=one_of("leader", "bucket")),
     _key("raylog.wal", _S, "",
          "The WAL class that decides when a record is acknowledged (for example 'file' or 'object'); empty is the "
          "cluster's default class. Set when the topic is created.", check=_wal_name),
@@ -170,6 +174,7 @@ class TopicConfig:
     wal: str
     """Empty: the cluster's default class."""
     leader: Literal["shared", "dedicated"]
+    produce_path: Literal["leader", "bucket"]
 
     @property
     def compacted(self) -> bool:
@@ -182,6 +187,11 @@ class TopicConfig:
     @property
     def log_append_time(self) -> bool:
         return self.message_timestamp_type == "LogAppendTime"
+
+    @property
+    def may_be_referred_to(self) -> bool:
+        """Leaders need not see the records, only their batches' headers."""
+        return self.produce_path == "bucket" and not self.compacted and not self.log_append_time
 
     @property
     def dedicated_leader(self) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from raylog.model.errors import CorruptError
 from raylog.partition.leader_epochs import LeaderEpochs
-from raylog.partition.offset_index import SEGMENT, IndexEntry, IndexSnapshot, OffsetIndex
+from raylog.partition.offset_index import SEGMENT, UPLOAD, IndexEntry, IndexSnapshot, OffsetIndex
 from raylog.partition.producer_state import ProducerBatch, ProducerSnapshot, ProducerStates
 from raylog.partition.transactions import Transactions, TransactionsSnapshot
 from raylog.storage.data_object import IndexRow, ProducerRow
@@ -48,7 +48,18 @@ class FlushedState:
         """A durable slot's rows of this partition. Raises CorruptError when they do not continue where the last one ended."""
         begins_at = self.end_offset
         for row in rows:
-            _, partition, first_offset, last_offset, position, size_bytes, max_timestamp_ms, record_count, epoch = row
+            (
+                _,
+                partition,
+                first_offset,
+                last_offset,
+                position,
+                size_bytes,
+                max_timestamp_ms,
+                record_count,
+                epoch,
+                upload,
+            ) = row
             if first_offset != self.end_offset and not self.end_offset < first_offset == self.log_start_offset:
                 raise CorruptError(
                     f"Slot {slot} of leader {leader_id} continues partition {partition} of topic {row.topic_id} at"
@@ -58,8 +69,8 @@ class FlushedState:
             self.epochs.assign(epoch, first_offset)
             self.index.append(
                 IndexEntry(
-                    leader_id,
-                    slot,
+                    UPLOAD if upload else leader_id,
+                    upload or slot,
                     position,
                     size_bytes,
                     first_offset,

@@ -13,15 +13,17 @@ from typing import Final, NamedTuple
 
 SEGMENT: Final = -1
 """In the place of a leader id: ``number`` is a segment's."""
+UPLOAD: Final = -2
+"""The same: it is an upload's. There batches have no offsets and leader epochs yet: whoever reads them writes these in."""
 
 
 class IndexEntry(NamedTuple):
-    """A run of batches and the object that holds it. ``SEGMENT`` or a leader's id, and then the number, name the object."""
+    """A run of batches and the object that holds it. ``SEGMENT``, ``UPLOAD`` or a leader's id, and then the number, name it."""
 
     source: int
-    """The id of the leader whose log has the slot (a partition keeps its rows when it moves), or ``SEGMENT``."""
+    """The id of the leader whose log has the slot (a partition keeps its rows when it moves), or one of these."""
     number: int
-    """The slot's number, or the segment's."""
+    """The slot's number, the segment's or the upload's."""
     position: int
     size_bytes: int
     first_offset: int

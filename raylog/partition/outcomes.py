@@ -22,7 +22,7 @@ class PlacedBatch(NamedTuple):
     base_offset: int
     last_offset: int
     parts: tuple[Buffer, ...]
-    """The whole batch, offset and leader epoch written in."""
+    """The whole batch, offset and leader epoch written in; nothing of one that lies in an upload."""
     size_bytes: int
     max_timestamp_ms: int
     record_count: int
@@ -35,6 +35,10 @@ class PlacedBatch(NamedTuple):
     attributes: int
     append_time_ms: int
     """The broker's time of the append (of the recovery, for a batch found in the WAL)."""
+    upload: int = 0
+    """The upload in which the batch lies, which then has no ``parts``; 0: it has them."""
+    position: int = 0
+    """In the upload."""
 
 
 class Appended(NamedTuple):

@@ -247,6 +247,23 @@ class Partition:
             size_bytes,
         )
 
+    def append_uploaded(self, header: BatchHeader, upload: int, position: int, *, now_ms: int) -> AppendOutcome:
+        """Give a batch that lies in an upload its offsets: as ``append``, where nothing but the header is looked at."""
+        assert self._leader_epoch >= 0
+        config = self.config
+        if config.log_append_time or config.reads_records:
+            return Rejected(ErrorCode.not_leader_or_follower, "The topic's records have to be seen by its leader.")
+        known = self._producers.check(header) if header.producer_id >= 0 else None
+        if isinstance(known, ProducerBatch):
+            return Duplicate(known.base_offset, known.last_offset, NO_TIMESTAMP_MS)
+        rejected = check_batch(header, config, now_ms)
+        if rejected is not None:
+            return rejected
+        if known is not None:
+            return Rejected(known.error_code, known.message, self._log_end_offset)
+        batch = self._placed(header, (), self._log_end_offset, self._leader_epoch, now_ms, upload, position)
+        return Appended(batch.base_offset, batch.last_offset, NO_TIMESTAMP_MS, (batch,), batch.size_bytes)
+
     def durable(self, end_offset: int) -> None:
         """Everything below ``end_offset`` is durable: it may be shown and acknowledged."""
         assert self._high_watermark <= end_offset <= self._log_end_offset, (end_offset, self._log_end_offset)
@@ -395,7 +412,14 @@ class Partition:
         return self._append_patched(batch, stamped, now_ms)
 
     def _placed(
-        self, header: BatchHeader, parts: tuple[Buffer, ...], base_offset: int, leader_epoch: int, append_time_ms: int
+        self,
+        header: BatchHeader,
+        parts: tuple[Buffer, ...],
+        base_offset: int,
+        leader_epoch: int,
+        append_time_ms: int,
+        upload: int = 0,
+        position: int = 0,
     ) -> PlacedBatch:
         """The batch becomes the log's last."""
         last_offset = base_offset + header.last_offset_delta
@@ -424,6 +448,8 @@ class Partition:
             last_sequence,
             header.attributes,
             append_time_ms,
+            upload,
+            position,
         )
 
     def _skip_deleted(self) -> None:

@@ -38,6 +38,7 @@ __all__ = [
     "Record",
     "RecordHeader",
     "RecordsError",
+    "assigned",
     "decode_records",
     "encode_batch",
     "has_valid_crc",
@@ -69,6 +70,15 @@ def patched(records: Buffer, header: BatchHeader, base_offset: int, leader_epoch
     prefix = PREFIX.pack(base_offset, header.size_bytes - LENGTH_END, leader_epoch)
     rest = memoryview(records)[header.position + PREFIX_BYTES : header.end]
     return (b"".join((prefix, rest)),) if header.size_bytes <= _JOIN_BYTES else (prefix, rest)
+
+
+def assigned(run: Buffer, first_offset: int, leader_epoch: int) -> bytes:
+    """A copy of consecutive batches with their offsets, from ``first_offset`` on, and the epoch. Raises CorruptError."""
+    placed = bytearray(run)
+    for header in headers(run):
+        PREFIX.pack_into(placed, header.position, first_offset, header.size_bytes - LENGTH_END, leader_epoch)
+        first_offset += header.last_offset_delta + 1
+    return bytes(placed)
 
 
 def has_valid_crc(records: Buffer, header: BatchHeader) -> bool:

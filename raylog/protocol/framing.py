@@ -33,10 +33,23 @@ _SEND_BYTES: Final = 64 * 1024
 """Written in one turn of the loop, this much is sent before its end, so that the write limits see it."""
 
 
+class Traffic:
+    """Bytes that went over a connection's socket, or over those of several that share this. Counted at each system call."""
+
+    __slots__ = ("received_bytes", "sent_bytes")
+
+    def __init__(self) -> None:
+        self.sent_bytes = 0
+        """Handed over to the transport."""
+        self.received_bytes = 0
+
+
 class FrameProtocol(asyncio.BufferedProtocol):
     """One connection. Used from its event loop only."""
 
     def __init__(self, *, max_frame_bytes: int) -> None:
+        self.traffic = Traffic()
+        """May be replaced by one that others share; nothing but these counts depends on it."""
         self._max_frame_bytes = max_frame_bytes
         self._transport: asyncio.Transport | None = None
         self._small = bytearray(_RECEIVE_BYTES_MIN)
@@ -206,6 +219,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
         return self._small_view[self._end :]
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.traffic.received_bytes += nbytes
         if self._is_closed:
             return
         if self._large is not None:
@@ -221,8 +235,9 @@ class FrameProtocol(asyncio.BufferedProtocol):
 
     def _send(self) -> None:
         unsent, self._unsent = self._unsent, []
-        self._unsent_bytes = 0
+        size_bytes, self._unsent_bytes = self._unsent_bytes, 0
         if unsent and self._transport is not None and not self._is_closed:
+            self.traffic.sent_bytes += size_bytes
             self._transport.writelines(unsent)
 
     def _cut_frames(self) -> None:

@@ -12,6 +12,7 @@ import json
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -21,7 +22,9 @@ from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import LeaderEpoch, ProducerId, TopicId, TopicPartition
 from raylog.storage.slot_events import SlotEvent, Swap, event_from_json, event_to_json
 
-META_VERSION = 1
+META_VERSION = 2
+_VERSION_WITHOUT_UPLOADS = 1
+"""Written wherever no row points into an upload, so that an older Raylog reads it."""
 
 _MAGIC = b"RLDX"
 _ENVELOPE = struct.Struct(">4sHHIIII")
@@ -42,6 +45,7 @@ _INDEX_SCHEMA = pa.schema(
         pa.field("leader_epoch", pa.int32(), nullable=False),
     ]
 )
+_UPLOADS_SCHEMA = pa.schema([*_INDEX_SCHEMA, pa.field("upload", pa.int64(), nullable=False)])
 _PRODUCERS_SCHEMA = pa.schema(
     [
         pa.field("topic_id", _TOPIC_ID, nullable=False),
@@ -56,6 +60,7 @@ _PRODUCERS_SCHEMA = pa.schema(
     ]
 )
 _INDEX_SCHEMA_BYTES = _INDEX_SCHEMA.serialize().to_pybytes()
+_UPLOADS_SCHEMA_BYTES = _UPLOADS_SCHEMA.serialize().to_pybytes()
 _PRODUCERS_SCHEMA_BYTES = _PRODUCERS_SCHEMA.serialize().to_pybytes()
 
 
@@ -75,6 +80,8 @@ class IndexRow(NamedTuple):
     max_timestamp_ms: int
     record_count: int
     leader_epoch: LeaderEpoch
+    upload: int = 0
+    """The upload that the batches lie in, their offsets and leader epoch not written in; 0: they lie in this object."""
 
 
 class ProducerRow(NamedTuple):
@@ -112,7 +119,8 @@ class SlotMeta:
         """Assert what every writer keeps: runs inside the body, offsets rising per partition."""
         next_offset: dict[TopicPartition, int] = {}
         for row in self.index:
-            assert body_start <= row.position and row.position + row.size_bytes <= body_start + body_bytes, row
+            is_inside = body_start <= row.position and row.position + row.size_bytes <= body_start + body_bytes
+            assert is_inside or row.upload, row
             assert row.first_offset <= row.last_offset and row.size_bytes > 0, row
             partition = TopicPartition(row.topic_id, row.partition)
             assert next_offset.get(partition, 0) <= row.first_offset, row
@@ -121,9 +129,11 @@ class SlotMeta:
 
 def encode_meta(meta: SlotMeta) -> bytes:
     """The bytes of a slot's meta."""
+    version = META_VERSION if any(row.upload for row in meta.index) else _VERSION_WITHOUT_UPLOADS
+    has_uploads = version == META_VERSION
     index = _encode_table(
-        _INDEX_SCHEMA,
-        _INDEX_SCHEMA_BYTES,
+        _UPLOADS_SCHEMA if has_uploads else _INDEX_SCHEMA,
+        _UPLOADS_SCHEMA_BYTES if has_uploads else _INDEX_SCHEMA_BYTES,
         (
             (
                 r.topic_id.bytes,
@@ -135,7 +145,8 @@ def encode_meta(meta: SlotMeta) -> bytes:
                 r.max_timestamp_ms,
                 r.record_count,
                 r.leader_epoch,
-            )
+                r.upload,
+            )[: None if has_uploads else -1]
             for r in meta.index
         ),
     )
@@ -161,7 +172,7 @@ def encode_meta(meta: SlotMeta) -> bytes:
     if meta.events:
         events = json.dumps([event_to_json(e) for e in meta.events], separators=(",", ":")).encode()
     parts = (index, producers, events)
-    envelope = _ENVELOPE.pack(_MAGIC, META_VERSION, 0, *map(len, parts), 0)
+    envelope = _ENVELOPE.pack(_MAGIC, version, 0, *map(len, parts), 0)
     return envelope + b"".join(part + b"\0" * (-len(part) % _ALIGNMENT) for part in parts)
 
 
@@ -170,9 +181,9 @@ def decode_meta(data: bytes) -> SlotMeta:
     if len(data) < _ENVELOPE.size or data[:4] != _MAGIC:
         raise CorruptError("The meta of a leader log's slot does not begin with its magic.")
     _, version, _, *sizes, _ = _ENVELOPE.unpack_from(data)
-    if version != META_VERSION:
+    if version not in (META_VERSION, _VERSION_WITHOUT_UPLOADS):
         raise NewerFormatError(
-            f"A slot's index has version {version}, but this Raylog reads version {META_VERSION}: use a newer Raylog."
+            f"A slot's index has version {version}, but this Raylog reads 1 to {META_VERSION}: use a newer Raylog."
         )
     parts, position = [], _ENVELOPE.size
     for size in sizes:
@@ -181,9 +192,10 @@ def decode_meta(data: bytes) -> SlotMeta:
     if position != len(data):
         raise CorruptError(f"A slot's meta has {len(data)} bytes where its envelope tells of {position}.")
     topic_ids: dict[bytes, TopicId] = {}
+    schema = _UPLOADS_SCHEMA if version == META_VERSION else _INDEX_SCHEMA
     try:
         return SlotMeta(
-            index=list(map(IndexRow._make, _decode_table(_INDEX_SCHEMA, parts[0], topic_ids))),
+            index=list(starmap(IndexRow, _decode_table(schema, parts[0], topic_ids))),
             producers=list(map(ProducerRow._make, _decode_table(_PRODUCERS_SCHEMA, parts[1], topic_ids))),
             events=[event_from_json(e) for e in json.loads(bytes(parts[2]))] if parts[2] else (),
         )

@@ -14,6 +14,7 @@
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -40,6 +41,7 @@ class _Append:
     body: Sequence[Buffer]
     meta: bytes
     done: asyncio.Future[int]
+    by_s: float = math.inf
     slot: int = 0
     sent_at_s: float = 0.0
     """Boottime before the first put under ``slot``: no later than the moment the slot was taken."""
@@ -130,16 +132,21 @@ class FencedLog:
         # The first writer of a log has no predecessor who could have left orphans.
         self._serial_until = record.slot + MAX_IN_FLIGHT if epoch > 1 else record.slot
 
-    async def append(self, body: Sequence[Buffer], meta: bytes) -> int:
+    async def append(self, body: Sequence[Buffer], meta: bytes, *, by_s: float = math.inf) -> int:
         """Write the next slot; returns its number once it and every slot before it is durable and this writer's.
 
         The order of calls is the order of slots; at most MAX_IN_FLIGHT are under way, later ones wait. The buffers must not
-        change until it returns. Store errors are tried again for ever. Raises FencedError for ever after a fence, and whatever
-        else ended the log. Cancelling the call does not take the slot back.
+        change until it returns. Store errors are tried again for ever; but a slot that is not acknowledged ``by_s`` (boottime)
+        ends the log as a fence does, as what it names may be gone then: the next writer's open slot keeps it out. Raises
+        FencedError for ever after a fence, and whatever else ended the log. Cancelling the call does not take the slot back.
         """
         self._check_usable()
-        append = _Append(body=body, meta=meta, done=asyncio.get_running_loop().create_future())
+        append = _Append(body=body, meta=meta, done=asyncio.get_running_loop().create_future(), by_s=by_s)
         append.done.add_done_callback(_mark_retrieved)
+        if by_s < math.inf:
+            seconds = max(0.0, by_s - self._clock.boottime())
+            timer = asyncio.get_running_loop().call_later(seconds, self._end, self._late())
+            append.done.add_done_callback(lambda _: timer.cancel())
         self._waiting.append(append)
         self._start_puts()
         return await asyncio.shield(append.done)
@@ -240,6 +247,8 @@ class FencedLog:
                 append = self._in_flight[0]
                 if self._clock.boottime() - self._proven_at_s >= self._limits.trim_grace_s / 2:
                     await self._prove(append.slot)
+                if self._clock.boottime() > append.by_s:  # the loop's timers stand still while the machine sleeps
+                    raise self._late()
                 self._proven_at_s = max(self._proven_at_s, append.sent_at_s)
                 self._in_flight.popleft()
                 self._acknowledged_slot = append.slot
@@ -247,6 +256,9 @@ class FencedLog:
         finally:
             self._acknowledging = False
         self._start_puts()
+
+    def _late(self) -> FencedError:
+        return FencedError(f"A slot of the log '{self._prefix}' was not there in time: what it names may be gone.")
 
     async def _prove(self, slot: int) -> None:
         """Show that the log was not trimmed past a slot whose put has returned."""

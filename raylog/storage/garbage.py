@@ -6,6 +6,7 @@ In doubt an object stays. What may go, and only once it is older than the grace:
   log's fences, and an opener may still hold an older checkpoint), into which no live index row points;
 - a checkpoint below one that old;
 - a segment that no live index row points into, and that no log has announced since its newest checkpoint;
+- an upload that no live index row points into;
 - a handover that no log names: those who took over have it in their checkpoints, or nobody ever released anything by it;
 - what a self-test left.
 
@@ -39,6 +40,7 @@ class Reason(StrEnum):
     UNREFERENCED_SLOT = "unreferenced slot"
     OLD_CHECKPOINT = "old checkpoint"
     UNREFERENCED_SEGMENT = "unreferenced segment"
+    UNREFERENCED_UPLOAD = "unreferenced upload"
     UNNAMED_HANDOVER = "unnamed handover"
     SELF_TEST = "left by a self-test"
 
@@ -78,6 +80,8 @@ def plan_sweep(
                 reason = Reason.OLD_CHECKPOINT
             case ObjectKind.SEGMENT:
                 reason = Reason.UNREFERENCED_SEGMENT
+            case ObjectKind.UPLOAD:
+                reason = Reason.UNREFERENCED_UPLOAD
             case ObjectKind.HANDOVER if log_mark is not None:
                 reason = Reason.UNNAMED_HANDOVER
             case ObjectKind.SELF_TEST:

@@ -11,6 +11,8 @@
     That leader's. May be written again with the same meaning. A slot of kind CHECKPOINT (``raylog.leader.checkpoint_format``).
 ``segments/{number:020d}``
     Written for a leader by whoever compacts. Put if absent, then immutable. A slot of kind SEGMENT (``segment``).
+``uploads/{number:020d}``
+    A gateway's. Put if absent, then immutable. A slot of kind UPLOAD (``upload``): batches that leaders give their offsets.
 ``leaders/{leader:06d}/handover/{number:020d}``
     That leader's. May be written again with the same bytes. A slot of kind HANDOVER with a random number: the partitions that
     the leader has released for another one, as a checkpoint has them (``handover``).
@@ -18,8 +20,8 @@
     Whoever starts. Random names, deleted again by the test of the bucket (``store_selftest``).
 
 A log's slots and checkpoints are deleted only by ``FencedLog.trim`` and by garbage collection (``garbage``), under one grace
-rule, segments by garbage collection alone; what has a key that is not listed here is deleted by nobody. Numbers have a fixed
-width, so that a listing is in their order.
+rule, segments and uploads by garbage collection alone; what has a key that is not listed here is deleted by nobody. Numbers
+have a fixed width, so that a listing is in their order.
 """
 
 import re
@@ -32,13 +34,14 @@ from raylog.model.ids import LeaderId
 METADATA_PREFIX = "metadata/"
 LEADERS_PREFIX = "leaders/"
 SEGMENTS_PREFIX = "segments/"
+UPLOADS_PREFIX = "uploads/"
 SELF_TEST_PREFIX = "self-test/"
 
 _LOG = "log/"
 _CHECKPOINT = "checkpoint/"
 _HANDOVER = "handover/"
 _NUMBER_DIGITS = 20
-_SEGMENT = re.compile(r"segments/([0-9]{20})", re.ASCII)
+_SHARED_OBJECT = re.compile(r"(segments|uploads)/([0-9]{20})", re.ASCII)
 _LOG_OBJECT = re.compile(r"(metadata/|leaders/([0-9]{6,})/)(log|checkpoint|handover)/([0-9]{20})", re.ASCII)
 
 
@@ -46,6 +49,7 @@ class ObjectKind(StrEnum):
     SLOT = "slot"
     CHECKPOINT = "checkpoint"
     SEGMENT = "segment"
+    UPLOAD = "upload"
     HANDOVER = "handover"
     SELF_TEST = "self-test"
     UNKNOWN = "unknown"
@@ -61,7 +65,7 @@ class ObjectName:
     leader_id: LeaderId | None = None
     """Whose log that is; None: the controller's."""
     number: int = 0
-    """The slot's, the checkpoint's, the segment's or the handover's."""
+    """The slot's, the checkpoint's, the segment's, the upload's or the handover's."""
 
 
 _KINDS = {"log": ObjectKind.SLOT, "checkpoint": ObjectKind.CHECKPOINT, "handover": ObjectKind.HANDOVER}
@@ -94,6 +98,10 @@ def segment_key(number: int) -> str:
     return f"{SEGMENTS_PREFIX}{number:0{_NUMBER_DIGITS}d}"
 
 
+def upload_key(number: int) -> str:
+    return f"{UPLOADS_PREFIX}{number:0{_NUMBER_DIGITS}d}"
+
+
 def handover_key(leader_id: LeaderId, number: int) -> str:
     """What a leader has left for those that take over from it."""
     return f"{leader_prefix(leader_id)}{_HANDOVER}{number:0{_NUMBER_DIGITS}d}"
@@ -111,8 +119,9 @@ def object_name(key: str) -> ObjectName:
     """What the object ``key`` is, by its key alone; UNKNOWN for what Raylog does not write."""
     if key.startswith(SELF_TEST_PREFIX):
         return ObjectName(kind=ObjectKind.SELF_TEST)
-    if (segment := _SEGMENT.fullmatch(key)) is not None:
-        return ObjectName(kind=ObjectKind.SEGMENT, number=int(segment[1]))
+    if (shared := _SHARED_OBJECT.fullmatch(key)) is not None:
+        kind = ObjectKind.SEGMENT if shared[1] == "segments" else ObjectKind.UPLOAD
+        return ObjectName(kind=kind, number=int(shared[2]))
     found = _LOG_OBJECT.fullmatch(key)
     if found is None:
         return ObjectName(kind=ObjectKind.UNKNOWN)

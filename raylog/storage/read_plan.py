@@ -2,7 +2,9 @@
 
 It travels as the ``records`` of an internal Fetch answer: ``[magic 4][version u8][ranges u16]``, then each range as ``[key length
 u16][key][position u64][size u32][first offset i64][last offset delta u32]``, big-endian. Key length 0 means the key of the range
-before. Ranges are in the order of their offsets and do not overlap; whole batches only, of one partition.
+before. Ranges are in the order of their offsets and do not overlap; whole batches only, of one partition. In version 2, which
+is sent where a range lies in an upload, each range ends with ``[leader epoch i32]``: to be written into its batches, with their
+offsets; -1: they are written in.
 """
 
 import struct
@@ -12,13 +14,15 @@ from dataclasses import dataclass
 from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError, NewerFormatError
 
-VERSION = 1
+VERSION = 2
+_VERSION_WITHOUT_UPLOADS = 1
 RANGES_MAX = 0xFFFF
 
 _MAGIC = b"RLRP"
 _HEAD = struct.Struct(">4sBH")
 _KEY_LENGTH = struct.Struct(">H")
 _RANGE = struct.Struct(">QIqI")
+_EPOCH = struct.Struct(">i")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,14 @@ class ObjectRange:
     first_offset: int
     last_offset: int
     """Inclusive."""
+    missing_epoch: int = -1
+    """The leader epoch that its batches have still to be given, with their offsets; -1: they have both."""
 
 
 def encode_read_plan(ranges: Sequence[ObjectRange]) -> bytes:
     assert len(ranges) <= RANGES_MAX, f"{len(ranges)} ranges in one read plan"
-    parts = [_HEAD.pack(_MAGIC, VERSION, len(ranges))]
+    has_uploads = any(found.missing_epoch >= 0 for found in ranges)
+    parts = [_HEAD.pack(_MAGIC, VERSION if has_uploads else _VERSION_WITHOUT_UPLOADS, len(ranges))]
     key = ""
     for found in ranges:
         name = b"" if found.key == key else found.key.encode()
@@ -45,6 +52,7 @@ def encode_read_plan(ranges: Sequence[ObjectRange]) -> bytes:
             _KEY_LENGTH.pack(len(name)),
             name,
             _RANGE.pack(found.position, found.size_bytes, found.first_offset, found.last_offset - found.first_offset),
+            _EPOCH.pack(found.missing_epoch) if has_uploads else b"",
         )
     return b"".join(parts)
 
@@ -66,9 +74,9 @@ def _decoded(view: memoryview) -> tuple[ObjectRange, ...]:
     magic, version, count = _HEAD.unpack_from(view)
     if magic != _MAGIC:
         raise CorruptError(f"A read plan does not begin with {magic!r}.")
-    if version != VERSION:
+    if version not in (VERSION, _VERSION_WITHOUT_UPLOADS):
         raise NewerFormatError(
-            f"A leader sent a read plan of version {version}, but this Raylog reads version {VERSION}: use a newer Raylog."
+            f"A leader sent a read plan of version {version}, but this Raylog reads 1 to {VERSION}: use a newer Raylog."
         )
     at = _HEAD.size
     ranges: list[ObjectRange] = []
@@ -82,10 +90,14 @@ def _decoded(view: memoryview) -> tuple[ObjectRange, ...]:
             at += key_length
         position, size_bytes, first_offset, delta = _RANGE.unpack_from(view, at)
         at += _RANGE.size
+        missing_epoch = -1
+        if version == VERSION:
+            (missing_epoch,) = _EPOCH.unpack_from(view, at)
+            at += _EPOCH.size
         if not key or size_bytes == 0 or first_offset < end_offset:
             raise CorruptError(f"A read plan has an impossible range: {key!r} {size_bytes} bytes from {first_offset}.")
         end_offset = first_offset + delta + 1
-        ranges.append(ObjectRange(key, position, size_bytes, first_offset, end_offset - 1))
+        ranges.append(ObjectRange(key, position, size_bytes, first_offset, end_offset - 1, missing_epoch))
     if at != len(view):
         raise CorruptError(f"A read plan of {count} ranges has {len(view) - at} bytes too many.")
     return tuple(ranges)

@@ -44,6 +44,8 @@ class SlotKind(IntEnum):
     """No slot either: batches of many slots again, in the same format (``segment``)."""
     HANDOVER = 5
     """Nor is this: partitions as their leader left them, for the next one (``handover``)."""
+    UPLOAD = 6
+    """Nor is this: batches that a gateway has put, for leaders to give them offsets (``upload``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

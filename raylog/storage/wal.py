@@ -38,6 +38,10 @@ class FlushPolicy:
     max_bytes: int
     immediate: bool
 
+    def cut_at_s(self, last_cut_s: float, first_entry_s: float) -> float:
+        """When what has waited since ``first_entry_s`` is due, unless it has ``max_bytes`` before."""
+        return (last_cut_s if self.immediate else first_entry_s) + self.interval_ms / 1000
+
 
 class Wal(Protocol):
     flush_policy: FlushPolicy

@@ -27,6 +27,7 @@ from raylog.storage.wal_disk import PosixDisk
 from raylog.storage.wal_pool import Offload, ThreadOffload
 
 _UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+DEFAULT_OBJECT_POLICY = FlushPolicy(interval_ms=250, max_bytes=8 << 20, immediate=True)
 _CAPACITY_BYTES_MIN = 256 << 20
 """Above the largest request, so that every entry fits beside the active segment."""
 _SEGMENT_BYTES_MIN = 1 << 20
@@ -94,6 +95,13 @@ def leader_folder(leader_id: LeaderId) -> str:
     return f"leader-{leader_id:06d}"
 
 
+def object_wals(classes: Mapping[str, str], default_wal: str) -> dict[str, FlushPolicy]:
+    """The flush policies of those of the classes that are the bucket; the default one, if it is one, is there as '' too."""
+    parsed = [parse_wal_class(name, url) for name, url in classes.items()]
+    found = {wal_class.name: wal_class.flush_policy for wal_class in parsed if wal_class.kind == "object"}
+    return {**found, "": found[default_wal]} if default_wal in found else found
+
+
 def parse_size(text: str) -> int:
     """``64MiB``, ``8GiB``, ``4096``: bytes. Raises ValueError."""
     found = re.fullmatch(r"(\d+)\s*([KMGT]iB|B)?", text)
@@ -145,10 +153,10 @@ def _object_class(name: str, url: str, parts: SplitResult, parameters: Mapping[s
             f"WAL class {name} has the URL {url!r}, but an object WAL lies in the cluster's own bucket: 'object:'."
         )
     values = _parameters(name, parameters, {"interval_ms": _positive, "max_bytes": parse_size})
-    policy = FlushPolicy(
-        interval_ms=int(values.get("interval_ms", 250)),
-        max_bytes=_flush_bytes(name, values.get("max_bytes", 8 << 20)),
-        immediate=True,
+    policy = replace(
+        DEFAULT_OBJECT_POLICY,
+        interval_ms=int(values.get("interval_ms", DEFAULT_OBJECT_POLICY.interval_ms)),
+        max_bytes=_flush_bytes(name, values.get("max_bytes", DEFAULT_OBJECT_POLICY.max_bytes)),
     )
     return WalClass(name=name, url=url, kind="object", flush_policy=policy)
 

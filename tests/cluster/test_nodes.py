@@ -57,6 +57,9 @@ def test_each_node_is_a_broker_and_serves_every_partition(cluster: RayCluster, s
     assert set(_leaders(a.bootstrap, "spread", "app,zone=west")) == {brokers[b.port]}
     assert set(_leaders(b.bootstrap, "spread", "app,zone=east")) == {brokers[a.port]}
     assert len(set(_leaders(a.bootstrap, "spread"))) == 1
+    # What those clients and the round trips have sent from zone to zone is shown.
+    (_, zones) = cluster.raylog("status", "--address", cluster.address).stdout.split("other end's zone")
+    assert {"client", "leader_produce", "leader_fetch"} <= set(zones.split())
 
 
 def _shown(cluster: RayCluster) -> str:

@@ -1,16 +1,17 @@
 """The golden files of whole objects of the bucket, each in the slot's format: every kind of slot, and what leaders put in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from raylog.leader.checkpoint_format import decode_checkpoint_state, encode_checkpoint
-from raylog.leader.log_state import LogSnapshot
+from raylog.leader.log_state import LedSnapshot, LogSnapshot
 from raylog.model.buffers import Buffer
-from raylog.model.ids import LeaderId, LogEpoch
+from raylog.model.ids import LeaderEpoch, LeaderId, LogEpoch, TopicPartition
+from raylog.protocol.batch import Record, encode_batch, read_header
 from raylog.storage.checkpoint import decode_checkpoint
-from raylog.storage.data_object import SlotMeta, decode_meta, encode_meta
+from raylog.storage.data_object import IndexRow, SlotMeta, decode_meta, encode_meta
 from raylog.storage.handover import decode_handover
-from raylog.storage.keys import checkpoint_key, handover_key, leader_prefix, segment_key, slot_key
+from raylog.storage.keys import checkpoint_key, handover_key, leader_prefix, segment_key, slot_key, upload_key
 from raylog.storage.segment import encode_segment
 from raylog.storage.slot_format import (
     RECORD_BYTES,
@@ -23,8 +24,22 @@ from raylog.storage.slot_format import (
     record_of,
 )
 from raylog.storage.state_object import encode_state
+from raylog.storage.upload import UploadBatch, encode_upload
 from tests.golden.golden import Golden, with_bytes
-from tests.golden.partitions import BODY, HANDOVER, META, PARTITIONS, RELEASES, SNAPSHOT
+from tests.golden.partitions import (
+    BODY,
+    CLICKS,
+    HANDOVER,
+    META,
+    META_WITH_UPLOADS,
+    ORDERS,
+    PARTITIONS,
+    PARTITIONS_WITH_UPLOADS,
+    RELEASES,
+    SNAPSHOT,
+    SNAPSHOT_WITH_UPLOADS,
+    UPLOAD_NUMBER,
+)
 
 LEADER = LeaderId(3)
 PREFIX = leader_prefix(LEADER)
@@ -37,6 +52,7 @@ OPEN_KEY = slot_key(PREFIX, 1)
 SLOT_KEY = slot_key(PREFIX, SLOT)
 CHECKPOINT_KEY = checkpoint_key(PREFIX, SLOT)
 SEGMENT_KEY = segment_key(SEGMENT_NUMBER)
+UPLOAD_KEY = upload_key(UPLOAD_NUMBER)
 HANDOVER_KEY = handover_key(LEADER, HANDOVER)
 
 
@@ -138,8 +154,8 @@ def _read_checkpoint(data: bytes) -> list[Any]:
     return plain(decode_checkpoint_state(found.state))
 
 
-def _write_checkpoint() -> bytes:
-    state = encode_checkpoint(PARTITIONS, RELEASES)
+def _write_checkpoint(partitions: Sequence[LedSnapshot] = PARTITIONS) -> bytes:
+    state = encode_checkpoint(partitions, RELEASES)
     return joined(encode_state(SlotKind.CHECKPOINT, number=SLOT, epoch=EPOCH, writer_id=WRITER_ID, state=state))
 
 
@@ -147,6 +163,23 @@ def _write_handover() -> bytes:
     state = encode_checkpoint(PARTITIONS)
     return joined(encode_state(SlotKind.HANDOVER, number=HANDOVER, epoch=EPOCH, writer_id=WRITER_ID, state=state))
 
+
+UPLOADED = [
+    UploadBatch(partition, records, read_header(records))
+    for partition, records in (
+        (TopicPartition(ORDERS, 0), encode_batch([Record(value=b"first", timestamp_ms=5)])),
+        (
+            TopicPartition(CLICKS, 7),
+            encode_batch([Record(value=b"a", timestamp_ms=7), Record(value=b"b", timestamp_ms=6)]),
+        ),
+        (TopicPartition(ORDERS, 0), encode_batch([Record(value=b"second", timestamp_ms=4)])),
+    )
+]
+UPLOADED_BODY = b"".join(bytes(UPLOADED[place].records) for place in (0, 2, 1))
+UPLOADED_ROWS = [
+    IndexRow(ORDERS, 0, 0, 1, 64, 147, 5, 2, LeaderEpoch(-1)),
+    IndexRow(CLICKS, 7, 0, 1, 211, 77, 7, 2, LeaderEpoch(-1)),
+]
 
 _WITHOUT_RELEASES = plain(LogSnapshot(partitions=SNAPSHOT.partitions))
 
@@ -172,6 +205,22 @@ OBJECTS = [
         },
     ),
     Golden(
+        file="leader-slot-v2.bin",
+        section="Meta of a leader's slot",
+        read=_read_slot(SLOT_KEY),
+        value=((SlotKind.APPEND, SLOT, EPOCH, WRITER_ID), BODY, _rows(META_WITH_UPLOADS)),
+        write=lambda: slot(SlotKind.APPEND, SLOT, BODY, encode_meta(META_WITH_UPLOADS)),
+        newer={"meta": with_meta(newer_envelope, SLOT_KEY)},
+    ),
+    Golden(
+        file="leader-upload-v1.bin",
+        section="Upload",
+        read=_read_slot(UPLOAD_KEY),
+        value=((SlotKind.UPLOAD, UPLOAD_NUMBER, 0, WRITER_ID), UPLOADED_BODY, (UPLOADED_ROWS, [], [])),
+        write=lambda: joined(encode_upload(UPLOAD_NUMBER, WRITER_ID, UPLOADED)[0]),
+        newer={"slot": newer_slot, "meta": with_meta(newer_envelope, UPLOAD_KEY)},
+    ),
+    Golden(
         file="leader-checkpoint-v1.bin",
         section="State of a leader's checkpoint",
         read=_read_checkpoint,
@@ -184,6 +233,14 @@ OBJECTS = [
         value=plain(SNAPSHOT),
         write=_write_checkpoint,
         newer={"slot": newer_slot, "state": with_meta(newer_envelope, CHECKPOINT_KEY)},
+    ),
+    Golden(
+        file="leader-checkpoint-v3.bin",
+        section="State of a leader's checkpoint",
+        read=_read_checkpoint,
+        value=plain(SNAPSHOT_WITH_UPLOADS),
+        write=lambda: _write_checkpoint(PARTITIONS_WITH_UPLOADS),
+        newer={"state": with_meta(newer_envelope, CHECKPOINT_KEY)},
     ),
     Golden(
         file="leader-handover-v2.bin",

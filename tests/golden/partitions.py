@@ -7,7 +7,7 @@ from raylog.leader.releases import Release as Left
 from raylog.leader.releases import ReleasesSnapshot
 from raylog.model.ids import LeaderEpoch, ProducerId, TopicId, TopicPartition
 from raylog.partition.flushed_state import PartitionSnapshot
-from raylog.partition.offset_index import SEGMENT, IndexSnapshot
+from raylog.partition.offset_index import SEGMENT, UPLOAD, IndexSnapshot
 from raylog.partition.outcomes import AbortedTransaction
 from raylog.partition.producer_state import ProducerBatch, ProducerSnapshot
 from raylog.partition.transactions import TransactionsSnapshot
@@ -67,6 +67,16 @@ META = SlotMeta(
     ],
 )
 
+UPLOAD_NUMBER = 1_700_000_000_000 << 21 | 12345
+META_WITH_UPLOADS = SlotMeta(
+    index=[
+        *META.index,
+        IndexRow(CLICKS, 7, 2**62 + 2, 2**62 + 5, 9_000, 400, 7, 4, LeaderEpoch(2**31 - 1), UPLOAD_NUMBER),
+    ],
+    producers=META.producers,
+    events=META.events,
+)
+
 PARTITIONS = (
     LedSnapshot(
         partition=TopicPartition(ORDERS, 0),
@@ -120,8 +130,25 @@ PARTITIONS = (
     ),
 )
 
+PARTITIONS_WITH_UPLOADS = (
+    PARTITIONS[0],
+    LedSnapshot(
+        partition=TopicPartition(CLICKS, 7),
+        topic_name="clicks",
+        epoch_base=2,
+        configs={},
+        as_of_slot=42,
+        state=PartitionSnapshot(
+            end_offset=4,
+            leader_epochs=((2, 0),),
+            index=IndexSnapshot(columns=([UPLOAD], [UPLOAD_NUMBER], [9_000], [400], [0], [3], [7], [2], [4])),
+        ),
+    ),
+)
+
 RELEASES = ReleasesSnapshot(
     first_slot=12, untold=((TopicPartition(ORDERS, 1), Left(epoch_base=-3, handover=HANDOVER)),)
 )
 
+SNAPSHOT_WITH_UPLOADS = LogSnapshot(partitions=PARTITIONS_WITH_UPLOADS, releases=RELEASES)
 SNAPSHOT = LogSnapshot(partitions=PARTITIONS, releases=RELEASES)

@@ -1,9 +1,8 @@
-"""The golden files of a file WAL's volume: a segment with entries, and the fence; and the read plan, which is kept nowhere."""
+"""The golden files of a file WAL's volume: a segment with entries, and the fence."""
 
 from typing import Any
 
 from raylog.model.ids import LeaderId, LogEpoch, Lsn, TopicPartition
-from raylog.storage.read_plan import ObjectRange, decode_read_plan, encode_read_plan
 from raylog.storage.wal import WalEntry
 from raylog.storage.wal_format import (
     FENCE_BYTES,
@@ -36,12 +35,6 @@ ENTRIES = [
 _UNUSED = bytes(64)
 """The rest of a segment, as it was made."""
 _HEADER_USED = 46 + 16 * len(HEADER.cuts)
-
-PLAN = (
-    ObjectRange("leaders/000003/log/00000000000000000042", 64, 2**32 - 1, 0, 99),
-    ObjectRange("leaders/000003/log/00000000000000000042", 2**40, 25, 150, 150),
-    ObjectRange("segments/02387225703656530000", 64, 1, 2**62, 2**62 + 2**32 - 1),
-)
 
 
 def _write_segment() -> bytes:
@@ -93,12 +86,3 @@ FILE_WAL = [
         newer={"mark": _newer_fence},
     ),
 ]
-
-READ_PLAN = Golden(
-    file="read-plan-v1.bin",
-    section="Read plan",
-    read=decode_read_plan,
-    value=PLAN,
-    write=lambda: encode_read_plan(PLAN),
-    newer={"plan": lambda data: with_bytes(data, 4, b"\2")},
-)

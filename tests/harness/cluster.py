@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from random import Random
@@ -31,7 +31,7 @@ from raylog.model.limits import Limits
 from raylog.model.load import ProcessUsage
 from raylog.storage.object_store import ObjectStore
 from raylog.storage.store_url import open_store
-from raylog.storage.wal_class import open_wal, parse_wal_class
+from raylog.storage.wal_class import object_wals, open_wal, parse_wal_class
 from tests.harness.travel import as_it_travels
 
 T = TypeVar("T")
@@ -63,6 +63,7 @@ class InProcessCluster:
         default_wal: str = "file",
         leaders_per_class: int = 2,
         gateways: int = 1,
+        zones: Sequence[str] = (),
         broker_configs: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         seed: int = 1,
@@ -70,7 +71,8 @@ class InProcessCluster:
     ) -> None:
         """``folder`` keeps the bucket (unless ``store_url``) and the file WAL: a second cluster on it continues the first.
 
-        ``registry`` gets the counts of all requests to the bucket.
+        ``registry`` gets the counts of all requests to the bucket. ``zones`` has the zone of each gateway, and so of its node;
+        the leaders are spread over the nodes then, by number, and reached by TCP from the others.
         """
         self.store_url = store_url or f"file://{folder / 'bucket'}"
         self.wal = dict(
@@ -83,7 +85,8 @@ class InProcessCluster:
         self.clock = SystemClock()
         self.rng = Random(seed)
         self.registry = registry
-        self._gateway_count = gateways
+        self.zones = tuple(zones)
+        self._gateway_count = len(zones) or gateways
         (folder / "wal").mkdir(parents=True, exist_ok=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -133,6 +136,10 @@ class InProcessCluster:
     def gateway(self, index: int = 0) -> Gateway:
         """For looking at, from the test's thread."""
         return self._running.gateways[index]
+
+    def leader(self, leader_id: int) -> Leader:
+        """For looking at, from the test's thread."""
+        return self._running.leaders[LeaderId(leader_id)]
 
     def kill_leader(self, leader_id: int) -> None:
         """It ends as if its process were killed, and is started again."""
@@ -347,7 +354,7 @@ class _Supervisor:
         assert self._store is not None
         return Leader(
             leader_id=leader_id,
-            node_id="node-0",
+            node_id=f"node-{leader_id % len(cluster.zones) if cluster.zones else 0}",
             store=self._store,
             wal=open_wal(parse_wal_class(wal_class, cluster.wal[wal_class]), leader_id, clock=cluster.clock),
             controller=self.controller,
@@ -360,7 +367,7 @@ class _Supervisor:
         )
 
     def _make_gateway(self, index: int, port: int) -> Gateway:
-        """Each is a node, and so a broker, of its own; the leaders are on the first one's."""
+        """Each is a node, and so a broker, of its own; without zones the leaders are on the first one's."""
         cluster = self._cluster
         assert self._store is not None
         return Gateway(
@@ -375,8 +382,9 @@ class _Supervisor:
             advertised_host="127.0.0.1",
             advertised_port=0,
             node_id=f"node-{index}",
-            rack=None,
+            rack=cluster.zones[index] if cluster.zones else None,
             registry=CollectorRegistry(),
+            object_wals=object_wals(cluster.wal, cluster.default_wal),
         )
 
 

@@ -50,6 +50,7 @@ RUN_DIR = Path("/tmp/raylog-sim")
 """Only its name is used, in addresses: the same in every run, as it is written to the bucket."""
 
 
+_OBJECT_POLICY = FlushPolicy(interval_ms=100, max_bytes=1 << 20, immediate=True)
 _CLOSE_S = 0.25
 """What a role has to close in before it is ended."""
 
@@ -103,6 +104,8 @@ class Shape:
     """The controller is told of nodes, one for each gateway, and places leaders on them."""
     leaders_rest: bool = False
     """The controller ends leaders that nobody asks for anything."""
+    has_zones: bool = False
+    """Each node is in a zone of its own, and records go to leaders in others by the bucket, where the WAL is that."""
     broker_configs: dict[str, str] = field(
         default_factory=lambda: {
             "group.initial.rebalance.delay.ms": "0",
@@ -351,8 +354,9 @@ class SimCluster:
             advertised_host=host,
             advertised_port=port,
             node_id=process.node,
-            rack=None,
+            rack=process.node if self.shape.has_zones else None,
             registry=CollectorRegistry(),
+            object_wals={"object": _OBJECT_POLICY},
             bind=self.network.bind,
         )
         try:
@@ -395,7 +399,7 @@ class SimCluster:
 
     def _wal(self, process: Process, leader_id: LeaderId) -> Wal:
         if self._sites[leader_id].wal_class == "object":
-            return ObjectWal(flush_policy=FlushPolicy(interval_ms=100, max_bytes=1 << 20, immediate=True))
+            return ObjectWal(flush_policy=_OBJECT_POLICY)
         disk = self.disks[leader_id]
         return FileWal(
             name="file",

@@ -171,6 +171,8 @@ class Run:
     async def _try_create(self, client: Client, name: str, count: int, wal: str) -> ErrorCode:
         kept = self.history.retention.get(name, Retention())
         configs = {"raylog.wal": wal, "retention.ms": f"{kept.ms}", "retention.bytes": f"{kept.bytes}"}
+        if self.shape.has_zones:
+            configs["raylog.produce.path"] = "bucket"
         try:
             error = await kafka.create_topic(client, name, count, configs)
         except Gone:

@@ -9,6 +9,7 @@ from raylog.leader.leader import Leader
 from raylog.model.admin import ConfigAlteration, ConfigChange
 from raylog.model.errors import InvalidError, RetryError
 from raylog.model.limits import BalanceLimits
+from raylog.storage.keys import UPLOADS_PREFIX
 from tests.sim.cluster import SPILLING_BYTES, Shape, limits
 from tests.sim.control import ControllerClient
 from tests.sim.garbage import ROLE
@@ -54,6 +55,13 @@ BALANCED_SHAPE = Shape(
     ),
 )
 """Loads of clients that write ten times a second are worth a move; so are idle partitions."""
+ZONES_SHAPE = Shape(
+    gateways=3,
+    wal_classes=("file", "object"),
+    has_zones=True,
+    limits=limits(checkpoint_slots=3, trim_grace_s=60.0, garbage_interval_s=2.0),
+)
+"""Nobody sleeps for a good part of the grace: whoever does may refer to uploads that are gone."""
 DRAINED_SHAPE = Shape(gateways=3, has_nodes=True)
 RESTING_SHAPE = Shape(leaders_rest=True)
 SLEEPING_COLLECTOR_SHAPE = Shape(
@@ -229,6 +237,30 @@ async def _have_leaders_rest(run: Run) -> None:
             controller.run(controller.role._rests.rest([run.rng.choice(leaders)]))
 
 
+async def zones(run: Run) -> None:
+    """All kinds of trouble, and gateways end when an upload is in the bucket that no leader has heard of."""
+    striking = asyncio.ensure_future(_strike_uploaders(run))
+    try:
+        await random_trouble(run)
+    finally:
+        striking.cancel()
+        run.cluster.bucket.ambush = None
+
+
+async def _strike_uploaders(run: Run) -> None:
+    cluster = run.cluster
+
+    def strike(sender: Process, what: str, key: str) -> None:
+        if what == "put-new" and key.startswith(UPLOADS_PREFIX) and not sender.is_dead:
+            cluster.bucket.ambush = None
+            run.trace.event("orphan", key)
+            cluster.kill(sender)
+
+    while True:
+        await asyncio.sleep(run.rng.uniform(0.3, 3.0))
+        cluster.bucket.ambush = strike
+
+
 async def outage(run: Run) -> None:
     """The bucket is away for two minutes."""
     await asyncio.sleep(2.0)
@@ -282,4 +314,5 @@ SCENARIOS = {
     "balanced": (BALANCED_SHAPE, balanced),
     "drained": (DRAINED_SHAPE, drained),
     "resting": (RESTING_SHAPE, resting),
+    "zones": (ZONES_SHAPE, zones),
 }

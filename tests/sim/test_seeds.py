@@ -87,6 +87,15 @@ def test_partitions_move_and_leaders_rest_in_the_middle_of_trouble(scenario: str
     assert all(seen[what] >= count for what, count in least.items()), seen
 
 
+def test_what_goes_by_the_bucket_is_lost_with_no_gateway_and_no_leader() -> None:
+    """Each node is a zone: gateways end between their uploads and the references, leaders at any time."""
+    seen: Counter[str] = Counter()
+    for outcome in run_seeds(f"zones/{seed}" for seed in range(8)):
+        assert not outcome.anomalies, outcome.text
+        seen.update(outcome.events)
+    assert seen["orphan"] >= 8 and seen["kill"] >= 16, seen
+
+
 def test_a_seed_gives_the_same_run_in_every_process() -> None:
     """Every callback, event and byte in the bucket, with strings and addresses hashed differently."""
     digests = [_digests(hash_seed, seeds=("3", "8", "sleeping_collector/1")) for hash_seed in ("1", "4242")]

@@ -3,6 +3,8 @@
 The gateway has judged the batches; here is what only the log can judge. Offsets are given before the handler returns, in the
 order of requests; the answer waits until the WAL has everything appended so far, an error's and a duplicate's included.
 acks=1 and -1 mean the same. A request for which there is no room is held back with its connection.
+
+In a batch's place a gateway may send a reference to it (``raylog.storage.reference``).
 """
 
 from typing import Any
@@ -21,6 +23,7 @@ from raylog.partition.outcomes import AppendOutcome, Rejected
 from raylog.protocol.batch import list_headers
 from raylog.protocol.single_produce import FIRST_VERSION_WITH_TOPIC_IDS, SingleProduce
 from raylog.protocol.wire import NO_THROTTLE, timestamp, to_ms
+from raylog.storage.reference import decode_reference, is_reference
 
 _KEY = 0
 _EARLIER_ONES_FIRST = Rejected(
@@ -99,6 +102,8 @@ def _append_to(leader: LeaderContext, hosted: HostedPartition, records: Any) -> 
     if not records:
         return Rejected(ErrorCode.invalid_record, "There is no record batch.")
     try:
+        if is_reference(records):
+            return leader.appender.append_uploaded(hosted, decode_reference(records))
         found = list_headers(records)
     except CorruptError as error:
         return Rejected(ErrorCode.corrupt_message, str(error))

@@ -31,8 +31,10 @@ from raylog.protocol.internal import ERROR_BIT, has_error
 from raylog.protocol.wire import decode_request, decode_response, encode_request, encode_response
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.object_store import ObjectStore
+from raylog.storage.wal import FlushPolicy
 
 NODE = "node-a"
+OBJECT_POLICY = FlushPolicy(interval_ms=5, max_bytes=1 << 20, immediate=True)
 
 
 class SteppedClock(SystemClock):
@@ -167,6 +169,7 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.client_id = "tester"
         self._ids = itertools.count(1)
         self._sent: dict[int, tuple[int, int]] = {}
 
@@ -177,7 +180,7 @@ class Client:
             correlation_id = next(self._ids)
             ids.append(correlation_id)
             self._sent[correlation_id] = (type(request).__api_key__, type(request).__version__)
-            self.writer.writelines(encode_request(request, correlation_id=correlation_id, client_id="tester"))
+            self.writer.writelines(encode_request(request, correlation_id=correlation_id, client_id=self.client_id))
         return ids
 
     async def receive(self) -> tuple[int, Any]:
@@ -215,11 +218,17 @@ class World:
     """A started gateway, its controller, its leaders and its clients."""
 
     def __init__(
-        self, folder: Path, stack: AsyncExitStack, limits: GatewayLimits, store: ObjectStore | None = None
+        self,
+        folder: Path,
+        stack: AsyncExitStack,
+        limits: GatewayLimits,
+        store: ObjectStore | None = None,
+        zone: str | None = None,
     ) -> None:
         self.folder = folder
         self.stack = stack
         self.limits = limits
+        self.zone = zone
         self.clock = SteppedClock()
         self.store = store or MemoryStore(self.clock)
         self.controller = Controller()
@@ -240,8 +249,9 @@ class World:
             advertised_host="127.0.0.1",
             advertised_port=0,
             node_id=NODE,
-            rack=None,
+            rack=self.zone,
             registry=self.registry,
+            object_wals={"": OBJECT_POLICY, "cheap": OBJECT_POLICY},
         )
         await self.gateway.start()
         self.stack.push_async_callback(self.gateway.close)
@@ -291,8 +301,8 @@ class World:
 async def make_world(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[World]]]:
     async with AsyncExitStack() as stack:
 
-        async def make(*, store: ObjectStore | None = None, **limits: Any) -> World:
-            return await World(tmp_path, stack, GatewayLimits(**limits), store).start()
+        async def make(*, store: ObjectStore | None = None, zone: str | None = None, **limits: Any) -> World:
+            return await World(tmp_path, stack, GatewayLimits(**limits), store, zone).start()
 
         yield make
 

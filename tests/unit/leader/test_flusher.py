@@ -27,7 +27,7 @@ class Log:
     def __init__(self) -> None:
         self.puts: list[asyncio.Future[int]] = []
 
-    async def append(self, body: Sequence[Buffer], meta: bytes) -> int:
+    async def append(self, body: Sequence[Buffer], meta: bytes, *, by_s: float) -> int:
         put: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.puts.append(put)
         return await put

@@ -14,10 +14,10 @@ from raylog.model.errors import AlreadyExistsError, CorruptError, NotFoundError
 from raylog.model.ids import LeaderId, LogEpoch, TopicId, TopicPartition
 from raylog.partition import compaction
 from raylog.partition.compaction import CompactionPlan, Piece
-from raylog.partition.offset_index import IndexEntry
-from raylog.protocol.batch import Record, encode_batch, headers, patched
+from raylog.partition.offset_index import UPLOAD, IndexEntry
+from raylog.protocol.batch import Record, encode_batch, has_valid_crc, headers, patched
 from raylog.storage.data_object import decode_meta
-from raylog.storage.keys import SEGMENTS_PREFIX, leader_prefix, segment_key, slot_key
+from raylog.storage.keys import SEGMENTS_PREFIX, leader_prefix, segment_key, slot_key, upload_key
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.slot_events import Swap
 from raylog.storage.slot_format import decode_footer, meta_from_tail
@@ -91,6 +91,25 @@ async def test_each_source_is_read_once_and_rows_name_the_same_batches(store):
     assert [(row.partition, *row_of(row)) for row in index] == [
         (part.partition.partition, *row) for part in swap.parts for row in part.rows
     ]
+
+
+async def test_batches_of_uploads_get_their_offsets_and_epochs(store):
+    """They and those of slots are the same afterwards."""
+    values = [[b"a", b"b"], [b"c"]]
+    run = b"".join(encode_batch([Record(value=v, timestamp_ms=9) for v in batch]) for batch in values)
+    await store.put(upload_key(7), [bytes(64), run])
+    plain = batch(13, 5)
+    await store.put(slot_key(leader_prefix(LeaderId(1)), 3), [bytes(64), plain])
+    rows = (
+        IndexEntry(UPLOAD, 7, 64, len(run), 10, 12, 9, 5, 3),
+        IndexEntry(1, 3, 64, len(plain), 13, 13, 1013, 5, 1),
+    )
+    swap = await write(store, CompactionPlan(level=1, pieces=(Piece(partition=PARTITIONS[0], rows=rows),)))
+    ((part,),) = (swap.parts,)
+    (row,) = part.rows
+    data = await store.get(segment_key(NUMBER), start=row.position, length=row.size_bytes)
+    found = [(h.base_offset, h.last_offset, h.leader_epoch, has_valid_crc(data, h)) for h in headers(data)]
+    assert found == [(10, 11, 5, True), (12, 12, 5, True), (13, 13, 5, True)]
 
 
 def row_of(row: Any) -> tuple[int, ...]:

@@ -53,6 +53,24 @@ def test_large_batches_after_many_small_ones_do_not_outgrow_the_budget() -> None
         assert cache.used_bytes <= 1000 + 1000 // 8
 
 
+def test_a_partition_that_skips_goes_on_behind_what_is_not_kept() -> None:
+    cache = TailCache(10_000)
+    other = cache.open(0)
+    append(cache, other, 1, 10)
+    tail = cache.open(0)
+    for _ in range(1000):
+        append(cache, tail, 1, 10)
+        tail = cache.skip(tail, tail.end_offset + 3)
+        assert (tail.start_offset, tail.end_offset, cache.used_bytes) == (tail.end_offset, tail.start_offset, 10)
+        tail.validate()
+    assert len(cache._in_order) <= 2 * 256 + 1, "what is let go is not kept count of for ever"
+    kept = append(cache, tail, 2, 30)
+    assert b"".join(tail.read(4000, 4002, 1000)[0]) == kept
+    for _ in range(400):
+        append(cache, other, 1, 100)
+    assert cache.used_bytes <= 10_000 + 10_000 // 8
+
+
 def test_closed_partition_gives_its_bytes_back() -> None:
     cache = TailCache(100)
     one, other = cache.open(0), cache.open(0)

@@ -20,7 +20,12 @@ unclean.leader.election.enable
 
 
 def test_every_setting_of_kafka_is_known() -> None:
-    assert set(TOPIC_CONFIGS) == {*KAFKA_4_1_TOPIC_CONFIGS.split(), "raylog.wal", "raylog.leader"}
+    assert set(TOPIC_CONFIGS) == {
+        *KAFKA_4_1_TOPIC_CONFIGS.split(),
+        "raylog.wal",
+        "raylog.leader",
+        "raylog.produce.path",
+    }
 
 
 @pytest.mark.parametrize("name", TOPIC_CONFIGS)

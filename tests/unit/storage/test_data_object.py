@@ -100,13 +100,24 @@ def test_absent_parts_stay_absent(meta):
     assert plain(decode_meta(encode_meta(meta))) == plain(meta)
 
 
+@pytest.mark.parametrize(("upload", "version"), [(0, 1), (5, 2)])
+def test_an_older_raylog_is_kept_from_rows_that_point_elsewhere_and_from_nothing_else(upload, version):
+    rows = [*META.index, META.index[-1]._replace(upload=upload)]
+    encoded = encode_meta(SlotMeta(index=rows))
+    assert int.from_bytes(encoded[4:6], "big") == version
+    assert list(decode_meta(encoded).index) == rows
+
+
 INT64 = st.integers(0, 2**63 - 1)
 INT32 = st.integers(0, 2**31 - 1)
 TOPIC = st.sampled_from([ORDERS, CLICKS])
 
 
 @given(
-    st.lists(st.builds(IndexRow, TOPIC, INT32, INT64, INT64, INT64, INT64, INT64, INT64, INT32), max_size=20),
+    st.lists(
+        st.builds(IndexRow, TOPIC, INT32, INT64, INT64, INT64, INT64, INT64, INT64, INT32, st.just(0) | INT64),
+        max_size=20,
+    ),
     st.lists(
         st.builds(ProducerRow, TOPIC, INT32, INT64, st.integers(-1, 2**15 - 1), INT32, INT32, INT64, INT64, INT64),
         max_size=20,
@@ -155,7 +166,7 @@ def test_a_column_that_a_later_build_adds_is_passed_over():
     [
         (lambda data: b"", "magic"),
         (lambda data: b"XXXX" + data[4:], "magic"),
-        (lambda data: data[:4] + b"\0\2" + data[6:], "version 2.*newer"),
+        (lambda data: data[:4] + b"\0\3" + data[6:], "version 3.*newer"),
         (lambda data: data[:-8], "envelope"),
         (lambda data: data + b"x", "envelope"),
         (lambda data: data[:24] + bytes(200) + data[224:], "cannot be decoded"),

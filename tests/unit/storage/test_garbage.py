@@ -16,6 +16,7 @@ from raylog.storage.keys import (
     object_name,
     segment_key,
     slot_key,
+    upload_key,
 )
 from raylog.storage.object_store import ObjectMeta
 
@@ -98,12 +99,24 @@ def test_a_segment_goes_when_no_row_and_no_announcement_of_any_log_names_it():
     assert doomed(listing, marks) == {keys[3]: Reason.UNREFERENCED_SEGMENT}
 
 
+def test_an_upload_goes_when_it_is_old_and_no_row_of_any_log_points_into_it():
+    keys = [upload_key(number) for number in range(3)]
+    listing = [*(listed(key) for key in keys), listed(upload_key(3), YOUNG_MS)]
+    other = leader_prefix(LeaderId(2))
+    marks = {
+        LOG: LogMark(checkpoint_slot=0, references=frozenset([keys[0]])),
+        other: LogMark(checkpoint_slot=0, references=frozenset([keys[1]])),
+    }
+    assert doomed(listing, marks) == {keys[2]: Reason.UNREFERENCED_UPLOAD}
+
+
 _LOGS = st.sampled_from([METADATA_PREFIX, LOG, leader_prefix(LeaderId(2)), "leaders/1/"])
 _NUMBERS = st.integers(0, 12)
 _KEYS = st.one_of(
     st.builds(slot_key, _LOGS, _NUMBERS),
     st.builds(checkpoint_key, _LOGS, _NUMBERS),
     st.builds(segment_key, _NUMBERS),
+    st.builds(upload_key, _NUMBERS),
     st.sampled_from(["self-test/1/alone", "other", "leaders/000001/log/x"]),
 )
 _LISTINGS = st.dictionaries(_KEYS, st.integers(OLD_MS - 3, OLD_MS + 3), max_size=60)
@@ -128,7 +141,7 @@ def test_nothing_that_is_needed_is_ever_doomed(ages: dict[str, int], marks: Any)
         assert ages[key] <= OLD_MS
         assert all(key not in mark.references | mark.announced for mark in marks.values())
         assert name.kind is not ObjectKind.UNKNOWN
-        if name.kind not in (ObjectKind.SELF_TEST, ObjectKind.SEGMENT):
+        if name.kind not in (ObjectKind.SELF_TEST, ObjectKind.SEGMENT, ObjectKind.UPLOAD):
             assert name.number < marks[name.log].checkpoint_slot, "the log still needs it to be replayed"
             covers = [
                 object_name(other).number

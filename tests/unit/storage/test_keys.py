@@ -12,6 +12,7 @@ from raylog.storage.keys import (
     object_name,
     segment_key,
     slot_key,
+    upload_key,
 )
 from raylog.storage.object_key import check_key
 
@@ -21,6 +22,7 @@ def test_keys_are_as_they_always_were():
     assert slot_key("metadata/", 12) == "metadata/log/00000000000000000012"
     assert checkpoint_key(leader_prefix(7), 3) == "leaders/000007/checkpoint/00000000000000000003"
     assert segment_key(2**63 - 1) == "segments/09223372036854775807"
+    assert upload_key(12) == "uploads/00000000000000000012"
     assert slot_key(leader_prefix(7), 3).startswith(log_prefix(leader_prefix(7)))
 
 
@@ -37,6 +39,7 @@ def test_a_stray_object_among_slots_is_named(key):
         number_of(key)
 
 
-def test_a_segments_key_is_read_back():
-    name = object_name(segment_key(2**62))
-    assert (name.kind, name.number, name.log, name.leader_id) == (ObjectKind.SEGMENT, 2**62, "", None)
+@pytest.mark.parametrize(("make", "kind"), [(segment_key, ObjectKind.SEGMENT), (upload_key, ObjectKind.UPLOAD)])
+def test_a_segments_or_uploads_key_is_read_back(make, kind):
+    name = object_name(make(2**62))
+    assert (name.kind, name.number, name.log, name.leader_id) == (kind, 2**62, "", None)

@@ -20,7 +20,8 @@ def plans(draw: st.DrawFn) -> list[ObjectRange]:
         first = offset + draw(st.integers(0, 1 << 40))
         last = first + draw(st.integers(0, (1 << 32) - 1))
         position, size_bytes = draw(st.integers(0, 1 << 45)), draw(st.integers(1, (1 << 32) - 1))
-        ranges.append(ObjectRange(draw(KEYS), position, size_bytes, first, last))
+        epoch = draw(st.sampled_from([-1, -1, 0, 2**31 - 1]))
+        ranges.append(ObjectRange(draw(KEYS), position, size_bytes, first, last, epoch))
         offset = last + 1
     return ranges
 
@@ -44,6 +45,8 @@ def test_anything_else_is_refused_in_one_way(data: bytes) -> None:
         decode_read_plan(data)
     with contextlib.suppress(CorruptError):
         decode_read_plan(b"RLRP\x01" + data)
+    with contextlib.suppress(CorruptError):
+        decode_read_plan(b"RLRP\x02" + data)
 
 
 def test_a_key_is_named_once_for_consecutive_ranges() -> None:
@@ -68,5 +71,5 @@ def test_impossible_ranges_are_refused(ranges: list[ObjectRange]) -> None:
 
 
 def test_a_newer_version_is_refused() -> None:
-    with pytest.raises(CorruptError, match="version 1"):
-        decode_read_plan(b"RLRP\x02\x00\x00")
+    with pytest.raises(CorruptError, match="reads 1 to 2"):
+        decode_read_plan(b"RLRP\x03\x00\x00")

@@ -11,14 +11,18 @@ from uuid import UUID
 
 import pytest
 from kio.schema.errors import ErrorCode
+from prometheus_client import CollectorRegistry
 
 from gateway.context import GatewayServices, RequestContext
 from gateway.leader_channel import LeaderChannels
 from gateway.messages import make
+from gateway.metrics import GatewayMetrics
 from gateway.producer_ids import ProducerIds
 from gateway.registry import served_apis
 from gateway.router import Router
 from gateway.routing import RouteFollower
+from gateway.uploader import Uploader
+from gateway.zone_traffic import ZoneTraffic
 from raylog.model import broker_config, topic_config
 from raylog.model.admin import ConfigAlteration, ConfigResult, Move, MoveResult, NewTopic, TopicResult, TopicSelector
 from raylog.model.clock import SystemClock
@@ -28,6 +32,8 @@ from raylog.model.limits import GatewayLimits
 from raylog.model.logs import role_logger
 from raylog.model.routing import BrokerEndpoint, LeaderEndpoint, PartitionRoute, RoutingTable, TopicRoute
 from raylog.protocol.wire import decode_request, decode_response, encode_request, encode_response, ms, request_schema
+from raylog.storage.memory_store import MemoryStore
+from raylog.storage.wal_class import DEFAULT_OBJECT_POLICY
 
 BROKERS = (
     BrokerEndpoint(broker_id=BrokerId(1), host="one.example", port=9092, rack="r1", node_id="node-1"),
@@ -196,6 +202,10 @@ class Controller:
         return first
 
 
+def _raise(error: BaseException) -> None:
+    raise error
+
+
 async def _taken(endpoint: Any, protocol: Any) -> None:
     """Every leader takes a connection; none answers."""
     protocol("")
@@ -223,12 +233,14 @@ class Desk:
             limits=limits,
             log=log,
             wake=_nobody_is_away,
+            zones=ZoneTraffic(None, GatewayMetrics(CollectorRegistry(), ()).zone_bytes),
             connect=_taken,
         )
+        router = Router(self.routes, channels)
         self.services = GatewayServices(
             controller=self.controller,  # type: ignore[arg-type]
             routes=self.routes,
-            router=Router(self.routes, channels),
+            router=router,
             block_cache=None,  # type: ignore[arg-type]
             clock=clock,
             rng=rng,
@@ -237,6 +249,15 @@ class Desk:
             apis=served_apis(),
             broker=BROKERS[0],
             producer_ids=ProducerIds(self.controller, block_size=3),  # type: ignore[arg-type]
+            uploader=Uploader(
+                store=MemoryStore(clock),
+                router=router,
+                policy=DEFAULT_OBJECT_POLICY,
+                clock=clock,
+                rng=rng,
+                log=log,
+                on_fatal=_raise,
+            ),
         )
         self.routes.offer(
             RoutingTable(

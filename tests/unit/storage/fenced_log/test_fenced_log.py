@@ -1,6 +1,7 @@
 """The fenced log, one writer and two: order, fences, orphans, lost answers, back-pressure."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -53,6 +54,35 @@ async def test_acknowledgements_keep_the_order_of_slots(bench):
     bench.store.put_for(2).respond()
     await bench.settle()
     assert (acknowledged, log.acknowledged_slot) == ([2, 3, 4], 4)
+
+
+@pytest.mark.parametrize("sleeps", [False, True], ids=["the loop's clock runs", "the machine has slept"])
+async def test_a_slot_that_comes_too_late_is_not_acknowledged_and_ends_the_log(bench, sleeps):
+    """Its own put may be done: it is in the log only when those before it are."""
+    log, _ = await bench.open()
+    bench.store.held = True
+    seconds = 1000.0 if sleeps else 0.02
+    first = asyncio.ensure_future(log.append([], b"first"))
+    second = asyncio.ensure_future(log.append([], b"second", by_s=bench.clock.boottime() + seconds))
+    await bench.settle()
+    bench.store.put_for(3).respond()
+    await bench.settle()
+    if sleeps:
+        bench.clock.now_s += seconds + 1
+        bench.store.put_for(2).respond()
+    with pytest.raises(FencedError, match="not there in time"):
+        await second
+    with contextlib.suppress(FencedError):
+        await first
+    with pytest.raises(FencedError):
+        await log.append([], b"third")
+
+
+async def test_a_slot_that_comes_in_time_ends_nothing(bench):
+    log, _ = await bench.open()
+    assert await log.append([], b"first", by_s=bench.clock.boottime() + 10) == 2
+    bench.clock.now_s += 100
+    assert await log.append([], b"second") == 3
 
 
 async def test_at_most_max_in_flight_slots_are_under_way(bench):
