@@ -9,14 +9,11 @@ import asyncio
 import base64
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 from uuid import UUID
 
-from kio.schema.errors import ErrorCode
 from prometheus_client import CollectorRegistry
 
-from controller.answers import config_answer, topic_answer
 from controller.balance.balancer import Balancer
 from controller.balance.describe import describe as describe_balance
 from controller.balance.describe import moved
@@ -25,18 +22,15 @@ from controller.brokers import register_broker
 from controller.drains import keep_drains, order_drain, with_drains
 from controller.journal import Journal, open_journal
 from controller.launcher import LeaderKeeper, LeaderLauncher, LeaderSite
+from controller.leader_desk import LeaderDesk
 from controller.leader_watch import LeaderWatch
 from controller.metrics import ControllerMetrics
-from controller.moves import move_partitions, released
+from controller.moves import move_partitions
 from controller.node_keeper import NodeKeeper, NodeLauncher
 from controller.nodes import Node, settle, waits_for_a_node
 from controller.records import (
-    Adoption,
     ClusterCreated,
     DeploymentStarted,
-    Destination,
-    PartitionsAdopted,
-    PartitionsMoving,
     ProducerIdsAllocated,
     Record,
 )
@@ -45,10 +39,10 @@ from controller.routes import RouteMaker
 from controller.rules import ClusterRules
 from controller.scaling.describe import describe as describe_size
 from controller.scaling.scaler import RoomAsker, Scaler
-from controller.state import MetadataState, leader_registered
 from controller.status import describe
 from controller.surplus import SurplusEnder
-from controller.topics import add_partitions, create_topic, delete_topic, repeated
+from controller.topic_desk import TopicDesk
+from controller.topics import create_topic
 from raylog.model import broker_config
 from raylog.model.admin import (
     Adopted,
@@ -63,7 +57,7 @@ from raylog.model.admin import (
     TopicSelector,
 )
 from raylog.model.clock import Clock, Random
-from raylog.model.errors import FencedError, InvalidError, RetryError
+from raylog.model.errors import InvalidError, RetryError
 from raylog.model.ids import LeaderId, LogEpoch, TopicId, TopicPartition
 from raylog.model.limits import Limits
 from raylog.model.load import LoadReport
@@ -157,6 +151,17 @@ class Controller:
             metrics=self._metrics,
             log=self._log,
         )
+        self._desk = LeaderDesk(
+            journal=self._serving,
+            rules=lambda: self._rules,
+            until=self._until,
+            watch=self._watch,
+            book=self._balancer.book,
+            poll_s_max=limits.controller.leader_poll_s_max,
+        )
+        self._topics = TopicDesk(
+            journal=self._serving, rules=lambda: self._rules, until=self._until, new_topic_id=self._new_topic_id
+        )
         self._rests = (
             Rests(
                 leader_ender,
@@ -206,8 +211,6 @@ class Controller:
         )
         self._journal: Journal | None = None
         self._routes_version = 0
-        self._assignments_floor = 0
-        self._assignments_versions: dict[LeaderId, int] = {}
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.closed = asyncio.get_running_loop().create_future()
@@ -225,7 +228,8 @@ class Controller:
         )
         self._journal = journal
         # Above every version that an earlier controller can have given out.
-        self._routes_version = self._assignments_floor = journal.slot
+        self._routes_version = journal.slot
+        self._desk.begin(journal.slot)
         self._own(journal.run(self._committed))
         self._own(journal.run_checkpoints())
         if not journal.planned.cluster_id:
@@ -263,29 +267,12 @@ class Controller:
     # -- leaders
 
     async def register_leader(self, endpoint: LeaderEndpoint) -> LeaderAssignments:
-        journal = self._serving()
-        known = self._known_leader(journal.planned, endpoint.leader_id, endpoint.log_epoch)
-        if endpoint != known:
-            journal.submit([leader_registered(endpoint)])
-        self._heard(endpoint.leader_id)
-        await journal.settled()
-        return self._assignments(endpoint.leader_id)
+        return await self._desk.register(endpoint)
 
     async def watch_assignments(
         self, leader_id: LeaderId, log_epoch: LogEpoch, version: int, load: LoadReport | None = None
     ) -> LeaderAssignments | None:
-        def news() -> bool:
-            journal = self._serving()
-            if self._known_leader(journal.durable, leader_id, log_epoch) is None:
-                raise RetryError(f"Leader {leader_id} has not registered at epoch {log_epoch}.")
-            return self._assignments_version(leader_id) > version
-
-        news()  # raises for one that is not, or no longer, the leader: it is no sign of life
-        self._heard(leader_id)
-        if load is not None:
-            self._balancer.book.report(leader_id, log_epoch, load)
-        is_news = await self._until(news, self._limits.controller.leader_poll_s_max)
-        return self._assignments(leader_id) if is_news else None
+        return await self._desk.watch_assignments(leader_id, log_epoch, version, load)
 
     async def wake_leader(self, leader_id: LeaderId) -> None:
         self._serving()
@@ -293,62 +280,13 @@ class Controller:
             self._rests.wake([leader_id])
 
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None:
-        journal = self._serving()
-        self._known_leader(journal.planned, leader_id, log_epoch)
-        state = journal.planned
-        news = tuple(
-            Adoption(*report.partition, report.epoch_base)
-            for report in adopted
-            if state.leads(leader_id, report.partition) and state.is_newer(report.partition, report.epoch_base)
-        )
-        if news:
-            journal.submit([PartitionsAdopted(leader_id=leader_id, adopted=news)])
-        await journal.settled()
+        await self._desk.report_adopted(leader_id, log_epoch, adopted)
 
     async def report_released(self, leader_id: LeaderId, log_epoch: LogEpoch, reports: Sequence[Released]) -> None:
-        journal = self._serving()
-        self._known_leader(journal.planned, leader_id, log_epoch)
-        journal.submit(released(journal.planned, leader_id, log_epoch, reports))
-        await journal.settled()
+        await self._desk.report_released(leader_id, log_epoch, reports)
 
     async def deleted_of(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        topics = self._serving().durable.topics
-        return [partition for partition in partitions if partition.topic_id not in topics]
-
-    def _heard(self, leader_id: LeaderId) -> None:
-        """A leader is there. Those that have partitions for it are told, by what they were told before."""
-        is_new = not self._watch.is_there(leader_id)
-        self._watch.heard(leader_id)
-        journal = self._serving()
-        if is_new and (expected := journal.planned.expected(leader_id)):
-            moves = tuple(Destination(*partition, leader_id) for partition in expected)
-            journal.submit([PartitionsMoving(moves=moves)])
-
-    def _known_leader(self, state: MetadataState, leader_id: LeaderId, log_epoch: LogEpoch) -> LeaderEndpoint | None:
-        """The leader's registration, None if it is of an earlier open. Raises FencedError if it is of a later one."""
-        leader = state.leaders.get(leader_id)
-        if leader is None:
-            raise InvalidError(f"There is no leader {leader_id} in this cluster.")
-        if leader.endpoint is None or leader.endpoint.log_epoch < log_epoch:
-            return None
-        if leader.endpoint.log_epoch > log_epoch:
-            raise FencedError(
-                f"Leader {leader_id} is registered at epoch {leader.endpoint.log_epoch}, above {log_epoch}."
-            )
-        return leader.endpoint
-
-    def _assignments_version(self, leader_id: LeaderId) -> int:
-        return self._assignments_versions.get(leader_id, self._assignments_floor)
-
-    def _assignments(self, leader_id: LeaderId) -> LeaderAssignments:
-        state = self._serving().durable
-        partitions, handing_over = state.assignments(leader_id, self._watch.is_there)
-        return LeaderAssignments(
-            version=self._assignments_version(leader_id),
-            partitions=partitions,
-            handing_over=handing_over,
-            broker_configs=self._rules.merged_broker_configs(state),
-        )
+        return self._desk.deleted_of(partitions)
 
     # -- gateways
 
@@ -441,74 +379,20 @@ class Controller:
     async def create_topics(
         self, topics: Sequence[NewTopic], *, validate_only: bool = False, timeout_ms: int = 30_000
     ) -> list[TopicResult]:
-        journal = self._serving()
-        twice = repeated([topic.name for topic in topics])
-        results = []
-        for topic in topics:
-            decide = partial(create_topic, rules=self._rules, topic=topic, topic_id=self._new_topic_id())
-            results.append(
-                topic_answer(journal, topic.name, decide, repeated=topic.name in twice, validate_only=validate_only)
-            )
-        await journal.settled()
-        return results if validate_only else await self._when_adopted(results, timeout_ms)
+        return await self._topics.create(topics, validate_only=validate_only, timeout_ms=timeout_ms)
 
     async def create_partitions(
         self, counts: dict[str, int], *, validate_only: bool = False, timeout_ms: int = 30_000
     ) -> list[TopicResult]:
-        journal = self._serving()
-        results = []
-        for name, total in counts.items():
-            decide = partial(add_partitions, rules=self._rules, name=name, total=total)
-            results.append(topic_answer(journal, name, decide, validate_only=validate_only))
-        await journal.settled()
-        return results if validate_only else await self._when_adopted(results, timeout_ms)
+        return await self._topics.create_partitions(counts, validate_only=validate_only, timeout_ms=timeout_ms)
 
     async def delete_topics(self, topics: Sequence[TopicSelector], *, timeout_ms: int = 30_000) -> list[TopicResult]:
-        journal = self._serving()
-        twice = repeated(topics)
-        results = []
-        for selector in topics:
-            decide = partial(delete_topic, rules=self._rules, selector=selector)
-            result = topic_answer(journal, selector.name or "", decide, repeated=selector in twice)
-            # What a name's topic id was is said only when the deletion succeeds, an asked id always.
-            results.append(replace(result, topic_id=result.topic_id or selector.topic_id))
-        await journal.settled()
-        return results
+        return await self._topics.delete(topics)
 
     async def alter_configs(
         self, alterations: Sequence[ConfigAlteration], *, validate_only: bool = False
     ) -> list[ConfigResult]:
-        journal = self._serving()
-        twice = repeated([(alteration.resource_type, alteration.name) for alteration in alterations])
-        results = []
-        for alteration in alterations:
-            again = (alteration.resource_type, alteration.name) in twice
-            results.append(config_answer(journal, alteration, repeated=again, validate_only=validate_only))
-        await journal.settled()
-        return results
-
-    async def _when_adopted(self, results: list[TopicResult], timeout_ms: int) -> list[TopicResult]:
-        """The results as soon as all partitions are adopted; REQUEST_TIMED_OUT for topics whose are not in time."""
-
-        def waiting() -> set[TopicId]:
-            topics = self._serving().durable.topics
-            # A topic that was deleted meanwhile has been created all the same.
-            asked = {result.topic_id for result in results if not result.error_code}
-            return {topic_id for topic_id, topic in topics.items() if topic_id in asked and not topic.adopted}
-
-        if await self._until(lambda: not waiting(), max(0, timeout_ms) / 1000):
-            return results
-        late = waiting()
-        return [
-            replace(
-                result,
-                error_code=int(ErrorCode.request_timed_out),
-                error_message="The topic is there, but not all of its partitions have been taken over by their leaders yet.",
-            )
-            if result.topic_id in late
-            else result
-            for result in results
-        ]
+        return await self._topics.alter_configs(alterations, validate_only=validate_only)
 
     # -- the rest
 
@@ -570,7 +454,7 @@ class Controller:
         """A slot is durable: show it to all that wait."""
         if any(not isinstance(record, ProducerIdsAllocated) for record in records):
             self._routes_version = slot
-        self._assignments_versions.update(dict.fromkeys(affected, slot))
+        self._desk.committed(slot, affected)
         self._balancer.committed(records)
         if self._rests is not None:
             self._rests.committed(affected)
