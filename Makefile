@@ -28,8 +28,8 @@ serve: $(READY)  ## Serve Kafka on 127.0.0.1:9092, with ./raylog-data as the buc
 test: $(DEPLOY)  ## Run the tests, but for the longer ones on real Ray
 	$(BIN)/python -m pytest $(ARGS)
 
-test-cluster: $(READY)  ## The longer ones on real Ray: several nodes, balance, spares, restores, a corpus through kills
-	$(BIN)/python -m pytest tests/cluster --ignore=tests/cluster/test_serve.py --ignore=tests/cluster/test_kills.py $(ARGS)
+test-cluster: $(READY)  ## The longer ones on real Ray: several nodes, kills, drains, balance, scaling, restores, a corpus through kills
+	$(BIN)/python -m pytest tests/cluster --ignore=tests/cluster/test_serve.py $(ARGS)
 
 sim: $(READY)    ## Simulate whole clusters: make sim SEEDS=2000, or one again with its trace: make sim SEED=17
 	$(BIN)/python -m tests.sim $(if $(SEED),--seed=$(SEED),--seeds=$(or $(SEEDS),200)) $(ARGS)

@@ -19,10 +19,10 @@ DIRECTED |= {"garbage_grace_time": "collected_controller", "garbage_is_what_no_r
 DIRECTED |= {"releases_are_remembered": "interrupted_release"}
 DIRECTED |= {"garbage_is_listed_before_it_is_marked": "sleeping_collector"}
 LIKELY = {"epoch_check_at_replay": 23, "cuts_of_fenced_epochs": 32, "in_order_acknowledgement": 1}
-LIKELY |= {"orphan_rule_of_the_writer": 18, "adoption_settles_with_its_slot": 29, "duplicates_wait_for_durability": 29}
+LIKELY |= {"orphan_rule_of_the_writer": 18, "adoption_settles_with_its_slot": 29, "duplicates_wait_for_durability": 39}
 LIKELY |= {"handover_after_the_stop": 4, "floor_of_what_was_handed_over": 5, "epoch_above_the_last_leaders": 4}
-LIKELY |= {"swap_looks_at_the_rows": 15, "shown_only_when_durable": 0, "orphan_rule_of_the_opener": 6}
-LIKELY |= {"fence_check_after_sync": 23, "epoch_check_of_the_writer": 0, "writer_id_check": 15}
+LIKELY |= {"swap_looks_at_the_rows": 3, "shown_only_when_durable": 0, "orphan_rule_of_the_opener": 6}
+LIKELY |= {"fence_check_after_sync": 23, "epoch_check_of_the_writer": 0, "writer_id_check": 17}
 """Where each was found last: tried first."""
 
 
