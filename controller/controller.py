@@ -21,7 +21,7 @@ from controller.balance.views import PartitionName
 from controller.brokers import register_broker
 from controller.drains import keep_drains, order_drain, with_drains
 from controller.journal import Journal, open_journal
-from controller.launcher import LeaderKeeper, LeaderLauncher, LeaderSite
+from controller.launcher import LeaderEnder, LeaderKeeper, LeaderLauncher, LeaderSite
 from controller.leader_desk import LeaderDesk
 from controller.leader_watch import LeaderWatch
 from controller.metrics import ControllerMetrics
@@ -34,7 +34,7 @@ from controller.records import (
     ProducerIdsAllocated,
     Record,
 )
-from controller.rests import LeaderEnder, Rests
+from controller.rests import Rests
 from controller.routes import RouteMaker
 from controller.rules import ClusterRules
 from controller.scaling.describe import describe as describe_size

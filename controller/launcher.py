@@ -1,4 +1,4 @@
-"""The port to what starts leaders, and the loop that has every leader running that leads something.
+"""The ports to what starts and ends leaders, and the loop that has every leader running that leads something.
 
 A leader's process that ends is started again by its launcher (Ray restarts its actors for ever); one that hangs is the
 business of ``controller.leader_watch``.
@@ -35,6 +35,25 @@ class LeaderLauncher(Protocol):
     async def replace_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         """Start a successor beside a leader that is silent; the bucket fences whichever is the earlier. Raises RetryError."""
         ...
+
+
+class LeaderEnder(Protocol):
+    """The port to what ends leaders. May be repeated; raises RetryError if it cannot be now."""
+
+    async def end_leader(self, leader_id: LeaderId) -> None:
+        """Close the leader, which brings what only its WAL has to the bucket; it is not started again by itself."""
+        ...
+
+
+async def is_ended(ender: LeaderEnder, leader_id: LeaderId, what: str, log: RoleLogger) -> bool:
+    """Whether the leader could be ended now. ``what`` it is, for the log: "an idle leader"."""
+    try:
+        await ender.end_leader(leader_id)
+    except RetryError as error:
+        log.warning(f"{what} cannot be ended, trying again", extra=fields(leader=leader_id, error=error))
+        return False
+    log.info(f"{what} has ended", extra=fields(leader=leader_id))
+    return True
 
 
 class LeaderKeeper:

@@ -85,28 +85,30 @@ def surplus(state: MetadataState, nodes: Sequence[Node]) -> frozenset[LeaderId]:
     """The shared leaders beyond what their node is to have of a class, as those of nodes that died are started on others: those
     that lead least, of equals the youngest. They are to be emptied, or a node that survives others would gather leaders, and
     with each of them another share of the load."""
+    classes = {leader.wal_class for leader in state.leaders.values()}
+    return frozenset().union(*(_surplus_of(state, nodes, shared_leaders(state, name)) for name in classes))
+
+
+def _surplus_of(state: MetadataState, nodes: Sequence[Node], shared: Sequence[LeaderState]) -> set[LeaderId]:
+    """Those among all the shared leaders of one class."""
     kept = {node.name: node.leaders for node in nodes}
+    by_node: dict[str, list[LeaderId]] = {}
+    for leader in shared:
+        if leader.node in kept:
+            by_node.setdefault(leader.node, []).append(leader.leader_id)
     found: set[LeaderId] = set()
-    for wal_class in {leader.wal_class for leader in state.leaders.values()}:
-        by_node: dict[str, list[LeaderId]] = {}
-        for leader in shared_leaders(state, wal_class):
-            if leader.node in kept:
-                by_node.setdefault(leader.node, []).append(leader.leader_id)
-        for name, leaders in by_node.items():
-            leaders.sort(key=lambda leader_id: (-state.partition_count(leader_id), leader_id))
-            found.update(leaders[kept[name] :])
-    return frozenset(found)
+    for name, leaders in by_node.items():
+        leaders.sort(key=lambda leader_id: (-state.partition_count(leader_id), leader_id))
+        found.update(leaders[kept[name] :])
+    return found
 
 
 def pool(state: MetadataState, nodes: Sequence[Node], wal_class: str) -> list[LeaderId]:
     """The shared leaders of a class on nodes that take it, without those that are too many there."""
     taking = {node.name for node in _taking(nodes, wal_class)}
-    left_out = surplus(state, nodes)
-    return [
-        leader.leader_id
-        for leader in shared_leaders(state, wal_class)
-        if leader.node in taking and leader.leader_id not in left_out
-    ]
+    shared = shared_leaders(state, wal_class)
+    left_out = _surplus_of(state, nodes, shared)
+    return [leader.leader_id for leader in shared if leader.node in taking and leader.leader_id not in left_out]
 
 
 def shared_leaders(state: MetadataState, wal_class: str) -> list[LeaderState]:

@@ -8,24 +8,15 @@ ending; it is started as soon as it has.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from controller.balance.book import LoadBook
 from controller.journal import Journal
+from controller.launcher import LeaderEnder, is_ended
 from controller.leader_watch import LeaderWatch
 from controller.state import LeaderState, MetadataState
 from raylog.model.clock import Clock
-from raylog.model.errors import RetryError
 from raylog.model.ids import LeaderId
 from raylog.model.logs import RoleLogger, fields
-
-
-class LeaderEnder(Protocol):
-    """The port to what ends leaders. May be repeated; raises RetryError if it cannot be now."""
-
-    async def end_leader(self, leader_id: LeaderId) -> None:
-        """Close the leader, which brings what only its WAL has to the bucket; it is not started again by itself."""
-        ...
 
 
 class Rests:
@@ -111,15 +102,8 @@ class Rests:
         )
 
     async def _end(self, leader_id: LeaderId) -> None:
-        try:
-            await self._ender.end_leader(leader_id)
-        except RetryError as error:
-            self._log.warning(
-                "an idle leader cannot be ended, trying again", extra=fields(leader=leader_id, error=error)
-            )
+        if not await is_ended(self._ender, leader_id, "an idle leader", self._log):
             self._resting.discard(leader_id)
-        else:
-            self._log.info("an idle leader rests", extra=fields(leader=leader_id))
         # Who has been woken meanwhile is started now, and so is who may have ended though nobody knows.
         self._forget(leader_id)
 

@@ -7,13 +7,12 @@ then the metadata say that the leader belongs nowhere, so that the next node tha
 from collections.abc import Callable, Sequence
 
 from controller.journal import Journal
+from controller.launcher import LeaderEnder, is_ended
 from controller.nodes import Node, surplus
 from controller.records import LeaderPlaced
-from controller.rests import LeaderEnder
 from raylog.model.clock import Clock
-from raylog.model.errors import RetryError
 from raylog.model.ids import LeaderId
-from raylog.model.logs import RoleLogger, fields
+from raylog.model.logs import RoleLogger
 
 
 class SurplusEnder:
@@ -53,16 +52,9 @@ class SurplusEnder:
                 await self._end(leader_id)
 
     async def _end(self, leader_id: LeaderId) -> None:
-        try:
-            await self._ender.end_leader(leader_id)
-        except RetryError as error:
-            self._log.warning(
-                "a leader too many cannot be ended, trying again", extra=fields(leader=leader_id, error=error)
-            )
-        else:
+        if await is_ended(self._ender, leader_id, "a leader too many", self._log):
             journal = self._journal()
-            leader = journal.planned.leaders[leader_id]
             if not journal.planned.is_needed(leader_id):
-                journal.submit([LeaderPlaced(leader_id=leader_id, node="", mount=leader.mount)])
-            self._log.info("a leader too many has ended", extra=fields(leader=leader_id, node=leader.node))
+                mount = journal.planned.leaders[leader_id].mount
+                journal.submit([LeaderPlaced(leader_id=leader_id, node="", mount=mount)])
         self._forget(leader_id)

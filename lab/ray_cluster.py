@@ -45,13 +45,11 @@ class RayCluster:
     def add_node(self, name: str, *, is_head: bool = False, port: int | None = None, **labels: str) -> "RayNode":
         """A node of this name, with one CPU, a port for Kafka (of its own, if none is given), and labels ``raylog.io/…``."""
         port = port or free_port()
-        said = {"node": name, "port": str(port), **labels}
-        where = ("--head", f"--port={self.gcs_port}") if is_head else (f"--address={self.address}",)
-        self._run(
-            *("ray", "start", *where, "--node-ip-address=127.0.0.1", "--num-cpus=1", "--disable-usage-stats"),
-            *("--object-store-memory=80000000", f"--labels={_label_text(said)}"),
-            *(("--include-dashboard=false",) if is_head else ()),
-        )
+        said = node_labels(name, port, **labels)
+        if is_head:
+            self._start_head(said)
+        else:
+            self._start_node(said, f"--address={self.address}")
         raylet = self._newest("raylet/raylet")
         return RayNode(name, port, raylet, _ray_id(raylet))
 
@@ -94,6 +92,16 @@ class RayCluster:
             psutil.wait_procs(left, timeout=10)
         for process in self._restarted:
             process.wait()
+
+    def _start_head(self, labels: Mapping[str, str], *options: str) -> None:
+        self._start_node(labels, "--head", f"--port={self.gcs_port}", "--include-dashboard=false", *options)
+
+    def _start_node(self, labels: Mapping[str, str], *options: str) -> None:
+        text = ",".join(f"{key}={value}" for key, value in labels.items())
+        self._run(
+            *("ray", "start", *options, "--node-ip-address=127.0.0.1", "--num-cpus=1", "--disable-usage-stats"),
+            *("--object-store-memory=80000000", f"--labels={text}"),
+        )
 
     def _run(self, program: str, *arguments: str) -> None:
         # Not stopped by a pipe that the processes which it leaves behind keep open.
@@ -172,8 +180,9 @@ def _ray_id(raylet: psutil.Process) -> str:
     return str(option.partition("=")[2])
 
 
-def _label_text(labels: Mapping[str, str]) -> str:
-    return ",".join(f"raylog.io/{key}={value}" for key, value in labels.items())
+def node_labels(name: str, port: int, **others: str) -> dict[str, str]:
+    """What tells Raylog of a node, by Ray's labels."""
+    return {f"raylog.io/{key}": value for key, value in {"node": name, "port": str(port), **others}.items()}
 
 
 def _command_line(process: psutil.Process) -> str:

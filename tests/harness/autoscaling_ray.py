@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.ports import free_port
-from lab.ray_cluster import RayCluster
+from lab.ray_cluster import RayCluster, node_labels
 
 _HEAD_ID = "f" * 51 + "00000"
 _PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
@@ -45,19 +45,16 @@ class AutoscalingRay(RayCluster):
             )
         config = self._folder / "autoscaling.json"
         config.write_text(json.dumps(self._config(names, idle_s)))
-        self._run(
-            *("ray", "start", "--head", f"--port={self.gcs_port}", "--node-ip-address=127.0.0.1", "--num-cpus=1"),
-            *("--disable-usage-stats", "--include-dashboard=false", "--object-store-memory=80000000"),
-            *(f"--labels={','.join(f'{k}={v}' for k, v in self._labels('head').items())}",),
-            f"--autoscaling-config={config}",
-        )
-
-    def _labels(self, name: str) -> dict[str, str]:
-        return {"raylog.io/node": name, "raylog.io/port": str(self.ports[name])}
+        self._start_head(node_labels("head", self.ports["head"]), f"--autoscaling-config={config}")
 
     def _config(self, names: Sequence[str], idle_s: float) -> dict[str, object]:
         types: dict[str, object] = {
-            name: {"resources": _NODE, "labels": self._labels(name), "node_config": {}, "max_workers": 1}
+            name: {
+                "resources": _NODE,
+                "labels": node_labels(name, self.ports[name]),
+                "node_config": {},
+                "max_workers": 1,
+            }
             for name in names
         }
         types["ray.head.default"] = {"resources": {"CPU": 1}, "node_config": {}, "max_workers": 0}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -160,16 +161,20 @@ async def short_tails(run: Run) -> None:
                 cluster.kill(process)
 
 
-async def balanced(run: Run) -> None:
-    """All kinds of trouble, while the controller moves partitions by what leaders report, and topics want leaders of their own
-    and do not any more."""
-    wanting = asyncio.ensure_future(_want_leaders(run))
-    watching = asyncio.ensure_future(_tell_of_moves(run))
+async def _amid_random_trouble(run: Run, *further: Coroutine[Any, Any, None]) -> None:
+    """Random trouble, with further trouble for as long as that lasts."""
+    tasks = [asyncio.ensure_future(one) for one in further]
     try:
         await random_trouble(run)
     finally:
-        wanting.cancel()
-        watching.cancel()
+        for task in tasks:
+            task.cancel()
+
+
+async def balanced(run: Run) -> None:
+    """All kinds of trouble, while the controller moves partitions by what leaders report, and topics want leaders of their own
+    and do not any more."""
+    await _amid_random_trouble(run, _want_leaders(run), _tell_of_moves(run))
 
 
 async def _want_leaders(run: Run) -> None:
@@ -199,11 +204,7 @@ async def _tell_of_moves(run: Run) -> None:
 
 async def drained(run: Run) -> None:
     """All kinds of trouble, while operators drain nodes and take that back; most drains come to their end."""
-    draining = asyncio.ensure_future(_drain_nodes(run))
-    try:
-        await random_trouble(run)
-    finally:
-        draining.cancel()
+    await _amid_random_trouble(run, _drain_nodes(run))
 
 
 async def _drain_nodes(run: Run) -> None:
@@ -221,11 +222,7 @@ async def _drain_nodes(run: Run) -> None:
 async def resting(run: Run) -> None:
     """All kinds of trouble, while leaders are ended as if nobody asked for them, though clients do: they are woken at once, often
     while they are still ending."""
-    ending = asyncio.ensure_future(_have_leaders_rest(run))
-    try:
-        await random_trouble(run)
-    finally:
-        ending.cancel()
+    await _amid_random_trouble(run, _have_leaders_rest(run))
 
 
 async def _have_leaders_rest(run: Run) -> None:
@@ -239,11 +236,9 @@ async def _have_leaders_rest(run: Run) -> None:
 
 async def zones(run: Run) -> None:
     """All kinds of trouble, and gateways end when an upload is in the bucket that no leader has heard of."""
-    striking = asyncio.ensure_future(_strike_uploaders(run))
     try:
-        await random_trouble(run)
+        await _amid_random_trouble(run, _strike_uploaders(run))
     finally:
-        striking.cancel()
         run.cluster.bucket.ambush = None
 
 
