@@ -58,7 +58,7 @@ def bench(
     if as_json:
         print(report.as_json(results, described, command))
     else:
-        Console().print(report.terminal_table(table, command))
+        report.show(report.terminal_table(table, command))
     if page and not quick and only is None:
         report.rewrite_page("bench-kafka" if kafka else "bench", table, described, command)
 

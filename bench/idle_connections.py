@@ -47,7 +47,7 @@ def idle_connections(
     except ServerError as error:
         console.print(str(error), markup=False)
         raise typer.Exit(1) from None
-    Console().print(report.terminal_table(table, "python -m bench.idle_connections"))
+    report.show(report.terminal_table(table, "python -m bench.idle_connections"))
     if page and connections == _CONNECTIONS:
         report.rewrite_page("idle-connections", table, machine.describe(), "python -m bench.idle_connections")
 

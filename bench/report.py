@@ -4,11 +4,14 @@ import json
 import re
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
 
 from bench.runs import Results
 
 PERFORMANCE_PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+
+_WIDTH_MAX = 1000
 
 
 def number(value: float) -> str:
@@ -35,6 +38,14 @@ def rows(results: Results, compared: str | None) -> list[list[str]]:
             row.append("" if ratio is None else f"{ratio:.2f}x")
         table.append(row)
     return table
+
+
+def show(table: Table) -> None:
+    """Print the table; where no terminal sets its width (a pipe, a file), as wide as it is."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=console.measure(table, options=console.options.update(width=_WIDTH_MAX)).maximum)
+    console.print(table)
 
 
 def terminal_table(table: list[list[str]], title: str) -> Table:

@@ -19,9 +19,9 @@ import typer
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from prometheus_client import CollectorRegistry
-from rich.console import Console
 from rich.table import Table
 
+from bench.report import show
 from raylog.leader.garbage import collect_garbage
 from raylog.model.clock import SystemClock
 from raylog.model.ids import LeaderId
@@ -99,7 +99,7 @@ def bench(
         table.add_row(
             f"GETs of its reader, {when}", *(f"{_per_gib(read.requests, read.size_bytes):,.0f}" for read in reads)
         )
-    Console().print(table)
+    show(table)
 
 
 def _per_gib(count: int, size_bytes: int) -> float:

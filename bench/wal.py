@@ -12,9 +12,9 @@ from uuid import UUID
 
 import typer
 import uvloop
-from rich.console import Console
 from rich.table import Table
 
+from bench.report import show
 from raylog.model.clock import SystemClock
 from raylog.model.ids import LeaderId, LogEpoch, Lsn, TopicId, TopicPartition
 from raylog.storage.file_wal import FileWal
@@ -49,7 +49,7 @@ def bench(
                 f"{rate * size_bytes / 1e6:,.1f}",
                 *(f"{latencies[int(len(latencies) * share)] * 1000:.2f}" for share in (0.5, 0.99)),
             )
-    Console().print(table)
+    show(table)
 
 
 async def _run(url: str, size_bytes: int, in_flight: int, seconds: float) -> list[float]:

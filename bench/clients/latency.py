@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from bench.clients import Deliveries, main, payloads
+from lab.percentiles import percentile
 
 _DELIVERY_SECONDS_MAX = 120
 _PAUSE_S = 0.0002
@@ -121,7 +122,7 @@ class _Load:
 def _percentiles(latencies_s: list[float]) -> dict[str, float]:
     ordered = sorted(latencies_s)
     return {
-        name: ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+        name: percentile(ordered, share) * 1000
         for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99), ("p999_ms", 0.999), ("max_ms", 1.0))
     }
 
