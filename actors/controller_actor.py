@@ -12,6 +12,7 @@ from actors.calls import Outcome
 from actors.garbage import RayCollection
 from actors.launcher import RayLauncher
 from actors.loop_thread import LoopThread, keep_what_is_here
+from actors.main_thread import let_main_thread_sleep
 from actors.node_follower import LOOK_EVERY_S, follow_nodes
 from actors.nodes import RayNodes
 from actors.role import set_up_role
@@ -57,6 +58,7 @@ class ControllerActor:
         self._controller: Any = None
         self._thread = LoopThread("controller")
         self._thread.run_role(self._live(), self._setup.log)
+        let_main_thread_sleep(0.0)  # others wait for its answers
 
     async def _live(self) -> None:
         from controller.controller import Controller

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from actors.controller_client import RayControllerClient
 from actors.loop_thread import LoopThread, keep_what_is_here
+from actors.main_thread import let_main_thread_sleep
 from actors.metrics_server import serve_metrics
 from actors.open_files import allow_open_files
 from actors.role import metrics_dir, set_up_role
+from actors.settings import CALL_DELAY_S
 from actors.spares import keep_spares
 from actors.this_node import advertised_address, listen_address, this_node, zone_of
 from raylog.model.config import ClusterConfig, HostPort
@@ -33,6 +35,7 @@ class GatewayActor:
         self._setup = set_up_role(config, "gateway", self._node.name, index=index)
         self._thread = LoopThread("gateway")
         self._thread.run_role(self._live(), self._setup.log)
+        let_main_thread_sleep(CALL_DELAY_S)
 
     async def _live(self) -> None:
         from gateway.gateway import Gateway

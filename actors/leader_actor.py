@@ -12,8 +12,9 @@ from ray.util import list_named_actors
 
 from actors.controller_client import RayControllerClient
 from actors.loop_thread import LoopThread, keep_what_is_here
+from actors.main_thread import let_main_thread_sleep
 from actors.role import set_up_role
-from actors.settings import leader_incarnations
+from actors.settings import CALL_DELAY_S, leader_incarnations
 from actors.this_node import this_node
 from raylog.model.config import ClusterConfig
 from raylog.model.ids import LeaderId
@@ -30,6 +31,7 @@ class LeaderActor:
         self._leader_id = LeaderId(leader_id)
         self._wal_class = wal_class
         self._thread.run_role(self._live(), self._setup.log)
+        let_main_thread_sleep(CALL_DELAY_S)
 
     async def _live(self) -> None:
         from actors.compaction import RayCompactor

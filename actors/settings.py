@@ -16,6 +16,11 @@ CONTROLLER_NAME = "raylog-controller"
 LEADER_PREFIX = "raylog-leader-"
 GATEWAY_PREFIX = "raylog-gateway-"
 
+CALL_DELAY_S = 0.5
+"""What a call to a leader's or a gateway's actor may wait, as its main thread sleeps (actors/main_thread.py)."""
+
+WORK_DELAY_S = 0.1
+"""And what a worker's first work may wait."""
 
 TASK_OPTIONS: dict[str, Any] = {
     "num_cpus": 0,

@@ -11,7 +11,9 @@ from typing import Any
 
 import ray
 
+from actors.main_thread import let_main_thread_sleep
 from actors.parent import end_with_parent
+from actors.settings import WORK_DELAY_S
 from actors.spares import SPARE_TITLE
 from raylog.model.logs import role_logger
 
@@ -40,6 +42,7 @@ def warm_up() -> None:
     served_apis()
     # A spare whose raylet is killed would wait for ever. A role has a watch of its own, which tells its log.
     end_with_parent(role_logger("worker"))
+    let_main_thread_sleep(WORK_DELAY_S)
     raylet: Any = ray._raylet
     raylet.setproctitle(SPARE_TITLE)
 

@@ -1,0 +1,49 @@
+"""Lets the main thread of a Ray worker sleep: Ray has it wake a hundred times a second, to look for signals.
+
+That look is all that an idle worker's main thread does, and costs 0.7 to 0.9 % of a core in each of Ray's processes, as
+much as all else there. A role works in its own threads, and its main thread only begins Ray's calls to the actor, of which a
+leader or a gateway has a few in its life. So the look itself is made to last: a signal, set again by each look, has a handler
+that sleeps (docs/decisions/0019).
+
+A call to the actor that arrives meanwhile begins when the sleep ends. All other signals are handled at once, as sleeping in a
+handler does not hold them up; and what else the main thread may run, such as a task, is left alone.
+"""
+
+import signal
+import threading
+from types import CodeType, FrameType
+
+from ray._private.worker import Worker
+
+_LOOK_S = 0.00003
+"""From a sleep's end to the next signal, whose handler runs at Ray's next look, 10 ms later: what has come in the sleep is begun
+in between. So soon that the thread is awake still, and not woken for it; not before the handler has returned."""
+_BUSY_S = 1.0
+"""From a signal that found the main thread at work to the next."""
+
+_idle_code: CodeType = Worker.main_loop.__code__
+_sleep_s = 0.0
+_never = threading.Event()
+
+
+def let_main_thread_sleep(sleep_s: float) -> None:
+    """From now on calls to this process's actor may wait for ``sleep_s``, 0: not at all. The last call counts.
+
+    Only the main thread can set a signal's handler, and actors are made in another: so the first call is to be made when Ray
+    imports ``actors.warm``. In a process without that the main thread goes on as Ray has it.
+    """
+    global _sleep_s  # noqa: PLW0603
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGALRM, _look)
+    elif signal.getsignal(signal.SIGALRM) is not _look:
+        return
+    _sleep_s = sleep_s
+    signal.setitimer(signal.ITIMER_REAL, _BUSY_S)
+
+
+def _look(_signal: int, frame: FrameType | None) -> None:
+    if frame is None or frame.f_code is not _idle_code:
+        signal.setitimer(signal.ITIMER_REAL, _BUSY_S)
+    elif _sleep_s:
+        _never.wait(_sleep_s)
+        signal.setitimer(signal.ITIMER_REAL, _LOOK_S)
