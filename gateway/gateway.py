@@ -124,6 +124,7 @@ class Gateway:
                 clock=self._clock,
                 rng=self._rng,
                 log=self._log,
+                on_put=self._block_cache.keep,  # consumers in this zone need not read it again
                 on_fatal=self._part_failed,
             )
             services = GatewayServices(

@@ -80,15 +80,18 @@ class Uploader:
         clock: Clock,
         rng: Random,
         log: RoleLogger,
+        on_put: Callable[[str, Sequence[Buffer]], None],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
-        """``on_fatal`` hears of what no patience helps against, such as a bucket that refuses the credentials."""
+        """``on_put`` is given each upload's key and content. ``on_fatal`` hears of what no patience helps against, such as a
+        bucket that refuses the credentials."""
         self._store = store
         self._router = router
         self._policy = policy
         self._clock = clock
         self._rng = rng
         self._log = log
+        self._on_put = on_put
         self._on_fatal = on_fatal
         self._loop = asyncio.get_running_loop()
         self._current = _Upload()
@@ -175,6 +178,7 @@ class Uploader:
                 await self._clock.sleep(pause_s * self._rng.uniform(0.5, 1.0))
                 pause_s = min(2 * pause_s, _RETRY_S[1])
                 continue
+            self._on_put(upload_key(number), content)
             upload.references = [
                 encode_reference(number, position, batch.records)
                 for position, batch in zip(positions, batches, strict=True)

@@ -17,6 +17,8 @@ class LocalCluster:
     """Several Ray nodes on this machine, with a folder as the bucket; there only for the experiment."""
 
     nodes: tuple[str, ...]
+    autoscaled: tuple[str, ...] = ()
+    """Further ones, that Ray's own autoscaler starts when Raylog asks for them, and ends when nothing runs there."""
     latency: str = ""
     """The latency model of the bucket (raylog.storage.latency_model); empty: as fast as the folder is."""
     options: Mapping[str, int] = field(default_factory=dict)

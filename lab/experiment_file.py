@@ -83,12 +83,17 @@ def _cluster(top: Table) -> LocalCluster | RunningCluster:
 
 
 def _local(table: Table) -> LocalCluster:
-    count = table.whole("nodes", 2, least=1)
-    if count > _NODES_MAX:
+    further = table.whole("autoscaled", 0)
+    count = table.whole("nodes", 1 if further else 2, least=1)
+    if count + further > _NODES_MAX:
         raise table.wrong("nodes", f"at most {_NODES_MAX}, as all are on this machine")
+    if further and count > 1:
+        raise table.wrong("nodes", "1, as Ray's autoscaler starts all others ('cluster.autoscaled')")
     limits = _limits(table.table("limits"))
+    names = tuple(chr(ord(HEAD) + number) for number in range(count + further))
     return LocalCluster(
-        nodes=tuple(chr(ord(HEAD) + number) for number in range(count)),
+        nodes=names[:count],
+        autoscaled=names[count:],
         latency=table.choice("latency", ("none", *LATENCY_MODELS), "none").removeprefix("none"),
         options={key: table.whole(key) for key in ("leaders", "gateways", "spares") if key in table},
         broker=table.settings("broker"),
@@ -224,6 +229,8 @@ def _target(table: Table) -> tuple[str, str]:
 
 def _refuse_what_is_out_of_reach(table: Table, event: Event, cluster: LocalCluster | RunningCluster) -> None:
     if isinstance(cluster, LocalCluster):
+        if cluster.autoscaled and event.kind is Kind.ADD:
+            raise table.wrong("do", "something else, as Ray's autoscaler adds the nodes ('cluster.autoscaled')")
         return
     if event.kind not in _BY_COMMAND:
         possible = ", ".join(kind.value for kind in _BY_COMMAND)

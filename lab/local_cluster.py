@@ -10,12 +10,17 @@ from typing import Final, Self
 import psutil
 
 from lab import counters, slowing
+from lab.autoscaling_ray import AutoscalingRay
 from lab.experiment import HEAD, Event, Kind, LocalCluster
 from lab.ray_cluster import RayCluster, RayNode
 from raylog.model.errors import InvalidError, RetryError
 
 _ROLES: Final = {"leader": "LeaderActor", "gateway": "GatewayActor", "controller": "ControllerActor"}
 _DRAIN_S_MAX: Final = 120
+_AUTOSCALER: Final = 2
+"""Its version."""
+_IDLE_S: Final = 6.0
+"""After which the autoscaler takes a node away, on which nothing runs."""
 
 Say = Callable[[str], None]
 
@@ -27,7 +32,7 @@ class LocalLab:
         self._spec = spec
         self._folder = folder
         self._say = say
-        self._ray = RayCluster(folder)
+        self._ray = AutoscalingRay(folder) if spec.autoscaled else RayCluster(folder)
         self._nodes: dict[str, RayNode] = {}
         self._adding = threading.Lock()
         self._ended = threading.Event()
@@ -40,9 +45,7 @@ class LocalLab:
 
     def __enter__(self) -> Self:
         try:
-            for name in self._spec.nodes:
-                self._say(f"starting node {name}")
-                self._add(name)
+            self._start_nodes()
             config = self._folder / "raylog.toml"
             config.write_text(config_text(self._spec, self._folder, self._brake), encoding="utf-8")
             (self._folder / "wal").mkdir()
@@ -98,6 +101,15 @@ class LocalLab:
                 start_again = self._ray.kill_gcs()
                 self._ended.wait(event.for_s)
                 start_again()
+
+    def _start_nodes(self) -> None:
+        for name in self._spec.nodes:
+            self._say(f"starting node {name}")
+            if isinstance(self._ray, AutoscalingRay):
+                further = self._spec.autoscaled
+                self._nodes[name] = self._ray.start(name, further, version=_AUTOSCALER, idle_s=_IDLE_S)
+            else:
+                self._add(name)
 
     def _add(self, name: str) -> None:
         with self._adding:  # the newest raylet is the one that was just started

@@ -50,8 +50,7 @@ class RayCluster:
             self._start_head(said)
         else:
             self._start_node(said, f"--address={self.address}")
-        raylet = self._newest("raylet/raylet")
-        return RayNode(name, port, raylet, _ray_id(raylet))
+        return self._newest_node(name, port)
 
     def give_notice(self, node: "RayNode") -> None:
         """Tell Ray that the node will be taken away, as a provider's preemption notice does."""
@@ -120,8 +119,9 @@ class RayCluster:
             said = output.read_text(errors="replace")
             raise RetryError(f"'{program} {arguments[0]}' failed; {output} says why, last: {last_line(said)}")
 
-    def _newest(self, name: str) -> psutil.Process:
-        return max(self.processes(name), key=lambda process: process.create_time())
+    def _newest_node(self, name: str, port: int) -> "RayNode":
+        raylet = max(self.processes("raylet/raylet"), key=lambda process: process.create_time())
+        return RayNode(name, port, raylet, _ray_id(raylet))
 
     def _marked(self) -> Iterator[psutil.Process]:
         for process in psutil.process_iter():

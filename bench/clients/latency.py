@@ -29,6 +29,7 @@ def run(
     warm_up_s: float,
     single: bool,
     sample_every: int,
+    client_id: str = "bench",
 ) -> dict[str, Any]:
     """``single``: each record is a request of its own (linger 0). Otherwise batches of up to 1 MiB with linger 5 ms."""
     batching = (
@@ -39,6 +40,7 @@ def run(
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
+            "client.id": client_id,
             "acks": "all",
             "queue.buffering.max.messages": 2_000_000,
             "queue.buffering.max.kbytes": 1 << 20,

@@ -48,7 +48,7 @@ class GatewayLimits:
     leader_frame_bytes_max: int = 256 * MIB
     """A longer answer of a leader closes the connection to it."""
     block_cache_bytes: int = 256 * MIB
-    """Ranges of data objects kept for catch-up readers."""
+    """Ranges of data objects kept for catch-up readers, and uploads for consumers in their zone."""
     metadata_cache_partitions: int = 100_000
     """Partitions as Metadata shows them, kept between requests; each version that clients speak counts anew."""
     close_s_max: float = 5.0

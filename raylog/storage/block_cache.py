@@ -3,6 +3,7 @@
 Rules:
 
 - Objects are immutable, so a block is never stale; it leaves when it is the least recently used and room is needed.
+- Who has put an object may leave it here, for readers to come.
 - A block is asked of the bucket once, however many readers wait for it; a reader that goes away does not take it from the others.
 - A view keeps its whole block in memory for as long as its reader holds it, so of a block of which little is wanted a copy is
   given: what readers hold beyond the budget is at most twice what they asked for.
@@ -13,10 +14,12 @@ Rules:
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError, RaylogError
 from raylog.storage.object_store import ObjectStore, Priority
 
@@ -26,7 +29,8 @@ _SEQUENCES_MAX = 4096
 
 @dataclass(slots=True)
 class _Block:
-    task: "asyncio.Task[bytes | RaylogError]"
+    task: "asyncio.Task[bytes | RaylogError] | None" = None
+    """None: it was not read."""
     data: bytes | None = None
 
 
@@ -67,8 +71,19 @@ class BlockCache:
         self._read_ahead(key, position, size_bytes, last)
         return [await self._view(key, block, position, position + size_bytes) for block in range(first, last + 1)]
 
+    def keep(self, key: str, content: Sequence[Buffer]) -> None:
+        """An object that was put just now, as if it had been read; as much of it as there is room for."""
+        joined = b"".join(content)
+        for start in range(0, len(joined), self._block_bytes):
+            name = key, start // self._block_bytes
+            if name in self._blocks or not self._make_room():
+                return
+            data = joined[start : start + self._block_bytes]
+            self._blocks[name] = _Block(data=data)
+            self._held.inc(len(data))
+
     async def close(self) -> None:
-        tasks = [block.task for block in self._blocks.values()]
+        tasks = [block.task for block in self._blocks.values() if block.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -94,6 +109,7 @@ class BlockCache:
             self._hits.inc()
             return found.data
         self._misses.inc()
+        assert found.task is not None, "what nobody has read was put here"
         outcome = await asyncio.shield(found.task)
         if isinstance(outcome, RaylogError):
             raise outcome

@@ -223,6 +223,10 @@ class FencedLog:
         while True:
             record = self._record(SlotKind.APPEND, append.slot, self._epoch, append.body, append.meta)
             append.sent_at_s = self._clock.boottime()
+            if (
+                append.sent_at_s > append.by_s
+            ):  # the machine has slept, and the put would leave before the timer is heard
+                raise self._late()
             holder = await self._store.claim(record, append.body, append.meta)
             if holder == record:
                 return
@@ -247,7 +251,7 @@ class FencedLog:
                 append = self._in_flight[0]
                 if self._clock.boottime() - self._proven_at_s >= self._limits.trim_grace_s / 2:
                     await self._prove(append.slot)
-                if self._clock.boottime() > append.by_s:  # the loop's timers stand still while the machine sleeps
+                if self._clock.boottime() > append.by_s:  # the machine may have slept since
                     raise self._late()
                 self._proven_at_s = max(self._proven_at_s, append.sent_at_s)
                 self._in_flight.popleft()

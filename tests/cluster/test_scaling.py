@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from lab.autoscaling_ray import AutoscalingRay
 from lab.ray_cluster import StartRaylog
-from tests.harness.autoscaling_ray import AutoscalingRay
 from tests.harness.group_reader import group_reader
 from tests.harness.load import broker_ports, until
 from tests.harness.steady_producer import PacedProducer, assert_exactly_what_was_acknowledged
@@ -64,7 +64,7 @@ def test_nodes_come_and_go_with_the_load_and_nobody_notices(
 
     config = tmp_path / "raylog.toml"
     config.write_text(CONFIG)
-    cluster.start(NODES, version=version, idle_s=6)
+    cluster.start("head", NODES, version=version, idle_s=6)
     start_raylog("--config", str(config))
     bootstrap = f"127.0.0.1:{cluster.ports['head']}"
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})

@@ -37,13 +37,13 @@ MUTATIONS: dict[str, Callable[[], Any]] = {}
 """By name: makes the context in which the guard is off."""
 
 
-def _mutation(make: Callable[[], Iterator[None]]) -> Callable[[], Any]:
-    mutation = contextmanager(make)
-    MUTATIONS[make.__name__] = mutation
-    return mutation
+def mutation(make: Callable[[], Iterator[None]]) -> Callable[[], Any]:
+    switched_off = contextmanager(make)
+    MUTATIONS[make.__name__] = switched_off
+    return switched_off
 
 
-@_mutation
+@mutation
 def epoch_check_at_replay() -> Iterator[None]:
     """A fenced writer's orphans are replayed like everything else."""
 
@@ -56,7 +56,7 @@ def epoch_check_at_replay() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def epoch_check_of_the_writer() -> Iterator[None]:
     """A writer steps over whatever has its number, its successor's slots included."""
 
@@ -73,7 +73,7 @@ def epoch_check_of_the_writer() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def fence_check_after_sync() -> Iterator[None]:
     """A WAL's writer acknowledges what it has synced without a look at the fence."""
 
@@ -87,7 +87,7 @@ def fence_check_after_sync() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def fence_check_before_sync() -> Iterator[None]:
     """The fence is looked at before the sync rather than after it."""
     right = FileWal._write_and_look
@@ -102,7 +102,7 @@ def fence_check_before_sync() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def cuts_of_fenced_epochs() -> Iterator[None]:
     """A WAL's segments do not say up to where older epochs were recovered."""
     right = SegmentLog.__init__
@@ -114,7 +114,7 @@ def cuts_of_fenced_epochs() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def in_order_acknowledgement() -> Iterator[None]:
     """A slot's entries are acknowledged when it is durable, whatever has become of the slots before it."""
     right_done = Flusher._slot_done
@@ -138,7 +138,7 @@ def in_order_acknowledgement() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def writer_id_check() -> Iterator[None]:
     """Whoever finds a slot of its own epoch takes it for its own."""
     right = LogStore.claim
@@ -151,7 +151,7 @@ def writer_id_check() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def answer_lost_check() -> Iterator[None]:
     """A writer whose put finds the number taken believes that it was its own earlier attempt."""
 
@@ -162,7 +162,7 @@ def answer_lost_check() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def orphan_rule_of_the_writer() -> Iterator[None]:
     """A new writer sends many slots at once from the start, though orphans may lie in their way."""
     right = FencedLog.open
@@ -176,7 +176,7 @@ def orphan_rule_of_the_writer() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def orphan_rule_of_the_opener() -> Iterator[None]:
     """An opener writes its open slot behind everything that lies there, past holes."""
     right = LogReplay.slots
@@ -193,7 +193,7 @@ def orphan_rule_of_the_opener() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def proof_after_a_long_pause() -> Iterator[None]:
     """A writer that has slept trusts a free number, though the log may have been trimmed past it."""
 
@@ -204,7 +204,7 @@ def proof_after_a_long_pause() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def idempotence_window_on_recovery() -> Iterator[None]:
     """A recovered partition has forgotten its producers."""
     right = LogState.apply
@@ -216,7 +216,7 @@ def idempotence_window_on_recovery() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def adoption_settles_with_its_slot() -> Iterator[None]:
     """An adoption takes effect when its waiter goes on, some turns of the loop after its slot has settled."""
     right = Settling._apply
@@ -241,7 +241,7 @@ def adoption_settles_with_its_slot() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def swap_looks_at_the_rows() -> Iterator[None]:
     """A segment's rows are put into the index whatever has become of those that it was made from."""
 
@@ -259,7 +259,7 @@ def swap_looks_at_the_rows() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def shown_only_when_durable() -> Iterator[None]:
     """Consumers see records as soon as they are appended."""
     right = Appender.append
@@ -277,7 +277,7 @@ def shown_only_when_durable() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def duplicates_wait_for_durability() -> Iterator[None]:
     """The answer to a batch that was appended before does not wait until that is durable."""
     right = Acks.answer
@@ -292,7 +292,7 @@ def duplicates_wait_for_durability() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def handover_after_the_stop() -> Iterator[None]:
     """What is handed over is written down while the partitions still serve, to make the gap shorter."""
 
@@ -334,7 +334,7 @@ def _flushed_only(self: Handovers, hosted: Any) -> LedSnapshot:
     )
 
 
-@_mutation
+@mutation
 def floor_of_what_was_handed_over() -> Iterator[None]:
     """A leader trims its log without regard to rows that other logs have by now."""
 
@@ -345,7 +345,7 @@ def floor_of_what_was_handed_over() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def releases_are_remembered() -> Iterator[None]:
     """A leader that comes up again does not know what its predecessor had released and not yet told of."""
 
@@ -362,7 +362,7 @@ def releases_are_remembered() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def epoch_above_the_last_leaders() -> Iterator[None]:
     """Whoever takes a partition over begins its leader epochs with its own log's, as for a new partition."""
     right = AssignmentFollower._adopt
@@ -380,7 +380,7 @@ def epoch_above_the_last_leaders() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def garbage_grace_time() -> Iterator[None]:
     """What nothing needs goes at once, however young it is, and whatever the clocks say."""
 
@@ -391,7 +391,7 @@ def garbage_grace_time() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def garbage_is_listed_before_it_is_marked() -> Iterator[None]:
     """What may go is listed last. The slots' numbers, which stand in for the order, are no guard either."""
 
@@ -410,7 +410,7 @@ def garbage_is_listed_before_it_is_marked() -> Iterator[None]:
         yield
 
 
-@_mutation
+@mutation
 def garbage_is_what_no_row_names() -> Iterator[None]:
     """Whatever lies below an old checkpoint goes, though rows point into it."""
     right = garbage.mark_leader_log

@@ -10,7 +10,7 @@ from raylog.leader.leader import Leader
 from raylog.model.admin import ConfigAlteration, ConfigChange
 from raylog.model.errors import InvalidError, RetryError
 from raylog.model.limits import BalanceLimits
-from raylog.storage.keys import UPLOADS_PREFIX
+from raylog.storage.keys import LEADERS_PREFIX, UPLOADS_PREFIX
 from tests.sim.cluster import SPILLING_BYTES, Shape, limits
 from tests.sim.control import ControllerClient
 from tests.sim.garbage import ROLE
@@ -63,6 +63,17 @@ ZONES_SHAPE = Shape(
     limits=limits(checkpoint_slots=3, trim_grace_s=60.0, garbage_interval_s=2.0),
 )
 """Nobody sleeps for a good part of the grace: whoever does may refer to uploads that are gone."""
+_UPLOADS_GRACE_S = 4.0
+LATE_REFERENCES_SHAPE = Shape(
+    gateways=3,
+    wal_classes=("object",),
+    has_zones=True,
+    limits=replace(
+        limits(checkpoint_slots=3, trim_grace_s=_UPLOADS_GRACE_S, garbage_interval_s=0.5),
+        controller=replace(limits().controller, leader_silence_s_max=30.0),
+    ),
+)
+"""Nobody takes the place of a leader that sleeps for longer than the grace: only the time keeps it from naming what is gone."""
 DRAINED_SHAPE = Shape(gateways=3, has_nodes=True)
 RESTING_SHAPE = Shape(leaders_rest=True)
 SLEEPING_COLLECTOR_SHAPE = Shape(
@@ -256,6 +267,26 @@ async def _strike_uploaders(run: Run) -> None:
         cluster.bucket.ambush = strike
 
 
+async def late_references(run: Run) -> None:
+    """Gateways fall asleep when an upload is in the bucket, and leaders when a slot is, with further references in hand: for less
+    than a slot may take, or until garbage collection has taken what they are about to name."""
+    cluster = run.cluster
+    for _ in range(5):
+        role, prefix = run.rng.choice((("gateway", UPLOADS_PREFIX), ("leader", LEADERS_PREFIX)))
+        seconds = run.rng.choice((0.15 * _UPLOADS_GRACE_S, 1.5 * _UPLOADS_GRACE_S))
+
+        def put_to_sleep(
+            sender: Process, what: str, key: str, *, role: str = role, prefix: str = prefix, seconds: float = seconds
+        ) -> None:
+            if what == "put-new" and sender.name.startswith(role) and key.startswith(prefix):
+                cluster.bucket.ambush = None
+                cluster.pause(sender, seconds)
+
+        cluster.bucket.ambush = put_to_sleep
+        await asyncio.sleep(seconds + 2.0)
+    cluster.bucket.ambush = None
+
+
 async def outage(run: Run) -> None:
     """The bucket is away for two minutes."""
     await asyncio.sleep(2.0)
@@ -310,4 +341,5 @@ SCENARIOS = {
     "drained": (DRAINED_SHAPE, drained),
     "resting": (RESTING_SHAPE, resting),
     "zones": (ZONES_SHAPE, zones),
+    "late_references": (LATE_REFERENCES_SHAPE, late_references),
 }

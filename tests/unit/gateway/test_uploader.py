@@ -29,6 +29,7 @@ class Gated(MemoryStore):
         self.gate.set()
         self.failures = 0
         self.puts = 0
+        self.gets = 0
 
     async def put_if_absent(self, key, body, **options):
         self.puts += 1
@@ -37,6 +38,10 @@ class Gated(MemoryStore):
             self.failures -= 1
             raise RetryError("503 SlowDown")
         await super().put_if_absent(key, body, **options)
+
+    async def get(self, key, **options):
+        self.gets += 1
+        return await super().get(key, **options)
 
 
 @pytest.fixture
@@ -193,6 +198,18 @@ async def test_a_leader_that_is_gone_by_then_is_told_as_ever(far, store):
     store.gate.set()
     _, answer = await client.receive()
     assert results(answer)["t", 0][0] is ErrorCode.not_leader_or_follower
+
+
+async def test_an_upload_need_not_be_read_from_the_bucket_by_who_has_put_it(far, store):
+    leader = await far.leader(1, log())
+    await far.topic("t", [1], **BY_BUCKET)
+    client = await far.client()
+    store.failures = 1
+    await client.ask(produce({("t", 0): BATCH}))
+    reference = decode_reference(records_of(leader.requests[0])[0])
+    cache = far.gateway._server.services.block_cache
+    found = await cache.read(upload_key(reference.upload), reference.position, reference.header.size_bytes)
+    assert b"".join(found) == BATCH and store.gets == 0
 
 
 async def test_bytes_under_way_count_until_their_reference_has_left(far, store):

@@ -40,6 +40,11 @@ def test_a_local_cluster_says_its_nodes_bucket_and_settings() -> None:
     assert made.limits == {"balance": {"rest_s": 1.5, "moves_max": 4}}
 
 
+def test_a_cluster_of_the_autoscaler_begins_with_one_node() -> None:
+    made = _parse(START + "cluster: {autoscaled: 2}\n").cluster
+    assert made == LocalCluster(nodes=("a",), autoscaled=("b", "c"))
+
+
 def test_a_running_cluster_says_where_it_is() -> None:
     made = _parse(
         START
@@ -104,6 +109,12 @@ def test_events_come_in_the_order_of_time_with_their_labels() -> None:
         (f"seconds: 3\n{TOPICS}load: [{{topic: t, shape: sine, rate: 1}}]\n", "steady, spike, diurnal, skewed"),
         (START + "cluster: {nodes: 0}\n", "'cluster.nodes' must be a whole number, 1 or more, not 0"),
         (START + "cluster: {nodes: 99}\n", "at most 20"),
+        (START + "cluster: {autoscaled: 20}\n", "at most 20"),
+        (
+            START + "cluster: {nodes: 2, autoscaled: 1}\n",
+            "'cluster.nodes' must be 1, as Ray's autoscaler starts all others",
+        ),
+        (START + "cluster: {autoscaled: 1}\nevents: [{at: 1, do: add, node: b}]\n", "Ray's autoscaler adds the nodes"),
         (START + "cluster: {latency: floppy}\n", "'cluster.latency' must be one of none, s3-standard"),
         (START + "cluster: {broker: 7}\n", "'cluster.broker' must be settings by their names, not 7"),
         (START + "cluster: {limits: {balance: {rest: 1}}}\n", "'cluster.limits' is wrong. .*rest"),

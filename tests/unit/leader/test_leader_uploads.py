@@ -126,6 +126,17 @@ async def test_duplicates_and_gaps_are_found_whichever_way_they_come(cluster: An
     assert await read(cluster, client, kit) == [b"0", b"1"]
 
 
+async def test_a_duplicate_between_two_batches_of_an_upload_is_passed_over(cluster: Any, kit: Any) -> None:
+    client = await cluster.lead(kit.assignment())
+    gateway = Gateway(cluster, kit)
+    again = kit.batch(b"0", producer_id=5, epoch=0, sequence=0)
+    assert await send(client, kit, again) == (ErrorCode.none, 0)
+    references = await gateway.upload(kit.batch(b"1"), again, kit.batch(b"2"))
+    sent = [client.send(kit.produce_request({0: records})) for records in references]
+    assert [only(await answer).base_offset for answer in sent] == [1, 0, 2]
+    assert await read(cluster, client, kit) == [b"0", b"1", b"2"]
+
+
 async def test_nothing_is_answered_before_the_slot_is_durable(cluster: Any, kit: Any) -> None:
     client = await cluster.lead(kit.assignment())
     (reference,) = await Gateway(cluster, kit).upload(kit.batch(b"a"))

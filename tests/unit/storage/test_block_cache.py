@@ -164,6 +164,28 @@ async def test_the_least_recently_used_block_goes_first() -> None:
     await cache.close()
 
 
+async def test_what_was_kept_needs_no_get() -> None:
+    store, cache = await make()
+    cache.keep("object", [CONTENT[:100], memoryview(CONTENT)[100:]])
+    assert b"".join(await cache.read("object", 0, len(CONTENT))) == CONTENT
+    await turns()
+    assert not store.gets
+    await cache.close()
+
+
+async def test_what_is_kept_takes_the_place_of_the_oldest_and_waits_for_none() -> None:
+    store, cache = await make(blocks=3)
+    await cache.read("object", 0, BLOCK)
+    store.gate.clear()
+    reader = asyncio.create_task(cache.read("object", 5 * BLOCK, BLOCK))
+    await turns()
+    cache.keep("other", [CONTENT[: 4 * BLOCK]])
+    assert [name for name, block in cache._blocks.items() if block.data is not None] == [("other", 2), ("other", 3)]
+    store.gate.set()
+    assert b"".join(await reader) == CONTENT[5 * BLOCK : 6 * BLOCK]
+    await cache.close()
+
+
 async def test_a_reader_keeps_no_block_in_memory_of_which_it_wants_little() -> None:
     _, cache = await make()
     for start, size in ((0, BLOCK), (10, 20), (BLOCK - 10, 20), (5, 3 * BLOCK)):

@@ -256,6 +256,7 @@ class Desk:
                 clock=clock,
                 rng=rng,
                 log=log,
+                on_put=lambda *_: None,
                 on_fatal=_raise,
             ),
         )

@@ -78,6 +78,15 @@ async def test_a_slot_that_comes_too_late_is_not_acknowledged_and_ends_the_log(b
         await log.append([], b"third")
 
 
+async def test_a_slot_that_is_late_before_its_put_has_begun_is_not_put(bench):
+    """As when the machine has slept meanwhile: nothing else would keep it out of the log."""
+    log, _ = await bench.open()
+    bench.store.held = True
+    with pytest.raises(FencedError, match="not there in time"):
+        await log.append([], b"late", by_s=bench.clock.boottime() - 1)
+    assert not bench.store.puts
+
+
 async def test_a_slot_that_comes_in_time_ends_nothing(bench):
     log, _ = await bench.open()
     assert await log.append([], b"first", by_s=bench.clock.boottime() + 10) == 2

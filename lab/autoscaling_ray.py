@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.ports import free_port
-from lab.ray_cluster import RayCluster, node_labels
+from lab.ray_cluster import RayCluster, RayNode, node_labels
 
 _HEAD_ID = "f" * 51 + "00000"
 _PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
@@ -34,10 +34,10 @@ class AutoscalingRay(RayCluster):
         self.ports: dict[str, int] = {}
         """Where Kafka is on each node, there or not."""
 
-    def start(self, names: Sequence[str], *, version: int, idle_s: float) -> None:
-        """The head, named ``head``; and these nodes may come, one of each, and go when they have been idle for so long.
+    def start(self, head: str, names: Sequence[str], *, version: int, idle_s: float) -> RayNode:
+        """The node of the head; and these may come, one of each, and go when they have been idle for so long.
         ``version`` is that of the autoscaler, 1 or 2."""
-        self.ports = {name: free_port() for name in ("head", *names)}
+        self.ports = {name: free_port() for name in (head, *names)}
         self._env.update(RAY_FAKE_CLUSTER="1", AUTOSCALER_UPDATE_INTERVAL_S="1")
         if version == 2:
             self._env.update(
@@ -45,7 +45,8 @@ class AutoscalingRay(RayCluster):
             )
         config = self._folder / "autoscaling.json"
         config.write_text(json.dumps(self._config(names, idle_s)))
-        self._start_head(node_labels("head", self.ports["head"]), f"--autoscaling-config={config}")
+        self._start_head(node_labels(head, self.ports[head]), f"--autoscaling-config={config}")
+        return self._newest_node(head, self.ports[head])
 
     def _config(self, names: Sequence[str], idle_s: float) -> dict[str, object]:
         types: dict[str, object] = {
