@@ -76,6 +76,22 @@ def read_range(path: Path, start: int | None, length: int | None) -> bytes:
         os.close(fd)
 
 
+def read_in_memory(path: Path, start: int, scratch: memoryview) -> bytes | None:
+    """As many bytes from ``start`` as ``scratch`` holds, or the file has, without waiting for the disk; None if the system has
+    not all of them in memory. Raises OSError with EOPNOTSUPP where the file system cannot tell."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            count = os.preadv(fd, [scratch], start, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return None
+        if count < len(scratch) and start + count < os.fstat(fd).st_size:
+            return None  # the rest is on the disk
+        return bytes(scratch[:count])
+    finally:
+        os.close(fd)
+
+
 def sync_folder(path: Path) -> None:
     """Make the folder's entries durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,11 +1,12 @@
 """What is particular to a folder as bucket: files under their keys, durability in the right order, crashes, several processes."""
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,47 @@ async def test_a_full_disk_is_an_error_to_try_again(tmp_path: Path, monkeypatch:
         await store.put("k", [b"x"])
     monkeypatch.undo()
     await store.put("k", [b"x"])
+    await store.close()
+
+
+async def test_what_was_read_stays_when_more_is_read(tmp_path: Path) -> None:
+    store = await LocalStore.open(tmp_path)
+    await store.put("a", [b"first"])
+    await store.put("b", [b"other"])
+    first = await store.get("a", start=0, length=5)
+    assert await store.get("b", start=1, length=100) == b"ther"
+    assert await store.get("a", start=5, length=1) == b""
+    assert first == b"first"
+    await store.close()
+
+
+def _not_in_memory(*_: object) -> int:
+    raise BlockingIOError(errno.EAGAIN, "the disk has to be asked")
+
+
+def _unable_to_tell(*_: object) -> int:
+    raise OSError(errno.EOPNOTSUPP, "this file system has no such reads")
+
+
+def _half_in_memory(_fd: int, buffers: Sequence[memoryview], *_: object) -> int:
+    buffers[0][:2] = b"co"
+    return 2
+
+
+@pytest.mark.parametrize("answer", [_not_in_memory, _unable_to_tell, _half_in_memory])
+async def test_what_is_not_in_memory_is_read_from_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Callable[..., int]
+) -> None:
+    asked = []
+    monkeypatch.setattr(os, "RWF_NOWAIT", 8, raising=False)  # as on Linux
+    monkeypatch.setattr(os, "preadv", lambda *args: asked.append(args) or answer(*args))
+    store = await LocalStore.open(tmp_path)
+    await store.put("a", [b"content"])
+    assert await store.get("a", start=0, length=7) == b"content"
+    assert await store.get("a", start=3, length=9) == b"tent"
+    assert len(asked) == (1 if answer is _unable_to_tell else 2)
+    with pytest.raises(NotFoundError):
+        await store.get("missing", start=0, length=1)
     await store.close()
 
 
