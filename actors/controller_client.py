@@ -10,6 +10,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from actors.asking import in_a_thread
 from actors.calls import Outcome
 from actors.settings import CONTROLLER_NAME, NAMESPACE
 from raylog.model.admin import (
@@ -59,7 +60,7 @@ class RayControllerClient:
         try:
             if self._handle is None:
                 # get_actor blocks on the GCS, which may be away: off the loop, so that serving goes on.
-                self._handle = await asyncio.to_thread(ray.get_actor, CONTROLLER_NAME, NAMESPACE)
+                self._handle = await in_a_thread(ray.get_actor, CONTROLLER_NAME, NAMESPACE)
             ref = self._handle.call.remote(method, args, kwargs)
             outcome: Outcome = await asyncio.wrap_future(ref.future())
         except (RayError, ValueError, OSError) as error:  # ValueError: no actor of that name (yet)

@@ -3,7 +3,6 @@
 A leader's actor is named by its incarnation: ``ensure_leader`` keeps the newest, ``replace_leader`` starts the next beside it.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import ray
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.asking import ask_ray
 from actors.gateway_actor import GatewayActor
 from actors.leader_actor import LeaderActor
 from actors.nodes import RayNode, RayNodes
@@ -26,6 +26,8 @@ Placement = dict[str, Any]
 
 RAY_ID_LABEL = "ray.io/node-id"
 _ANY_NODE = {RAY_ID_LABEL: "!in(none)"}
+_STARTING = frozenset({"DEPENDENCIES_UNREADY", "PENDING_CREATION", "RESTARTING"})
+"""Ray's states of an actor whose process is not up: it is neither ALIVE nor DEAD."""
 _RAY_ID_SHOWN = 8
 _CLOSE_S_MAX = 20.0
 SOME_RESOURCE = 0.0001  # Ray's smallest part: a leader needs the resource to be there, and uses none of it up
@@ -43,25 +45,29 @@ class RayLauncher:
 
     async def ensure_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         """Have the leader running; Ray restarts it for ever from then on."""
-        await asyncio.to_thread(self._start_leader, leader_id, site, 0)
+        await ask_ray(self._start_leader, leader_id, site, 0)
 
     async def replace_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         """Start a successor beside a leader that no longer answers; the bucket fences the old one, which then ends for good."""
-        await asyncio.to_thread(self._start_leader, leader_id, site, 1)
+        await ask_ray(self._start_leader, leader_id, site, 1)
+
+    async def is_starting(self, leader_id: LeaderId) -> bool:
+        """Whether Ray has the newest incarnation to start, for the first time or again: after its death, or its node's."""
+        return await ask_ray(self._is_starting, leader_id)
 
     async def end_leader(self, leader_id: LeaderId) -> None:
         """Close the leader, which brings what only its WAL has to the bucket; it is not started again by itself."""
-        try:
-            await asyncio.to_thread(self._close, [], [leader_id])
-        except ray.exceptions.RayError as error:
-            raise RetryError(f"Ray does not end the leader ({type(error).__name__}).") from error
+        await ask_ray(self._close, [], [leader_id])
 
     def _start_leader(self, leader_id: LeaderId, site: LeaderSite, step: int) -> None:
         placement = self._leader_placement(site)
-        newest = max(leader_incarnations(list_named_actors(), leader_id), default=0)
-        incarnation = max(newest + step, 1)
+        incarnation = max(_newest_incarnation(leader_id) + step, 1)
         name = leader_name(leader_id, incarnation)
         start_actor(LeaderActor, name, self._config, leader_id, site.wal_class, incarnation, placement=placement)
+
+    def _is_starting(self, leader_id: LeaderId) -> bool:
+        actor = _find(leader_name(leader_id, _newest_incarnation(leader_id)))
+        return actor is not None and ray._private.state.actors(actor._actor_id.hex()).get("State") in _STARTING
 
     def _leader_placement(self, site: LeaderSite) -> Placement:
         if self._is_alone:
@@ -78,7 +84,7 @@ class RayLauncher:
     async def ensure_gateways(self, node: str) -> None:
         """Have the gateways of the node running, until the node ends; of one that is not there any more, nothing."""
         if (found := self._nodes.named(node)) is not None:
-            await asyncio.to_thread(self._start_gateways, found)
+            await ask_ray(self._start_gateways, found)
 
     def _start_gateways(self, node: RayNode) -> None:
         placement: Placement = {}
@@ -95,7 +101,7 @@ class RayLauncher:
     async def clear(self, node: str, leaders: Sequence[LeaderId]) -> None:
         """Close the node's gateways, and these leaders, who lead nothing; they are not started again."""
         found = self._nodes.named(node)
-        await asyncio.to_thread(self._close, [name for name, _ in self._gateways(found)] if found else [], leaders)
+        await ask_ray(self._close, [name for name, _ in self._gateways(found)] if found else [], leaders)
 
     def _close(self, gateways: Sequence[str], leaders: Sequence[LeaderId]) -> None:
         close_actors(gateways, _CLOSE_S_MAX)
@@ -103,6 +109,11 @@ class RayLauncher:
         close_actors(
             [leader_name(id_, number) for id_ in leaders for number in leader_incarnations(names, id_)], _CLOSE_S_MAX
         )
+
+
+def _newest_incarnation(leader_id: LeaderId) -> int:
+    """0 if the leader has none."""
+    return max(leader_incarnations(list_named_actors(), leader_id), default=0)
 
 
 def leader_placement(labels: Mapping[str, str], resource: str, home: str | None) -> Placement:

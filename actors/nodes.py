@@ -1,16 +1,15 @@
 """Ray's nodes as Raylog sees them: those that are alive, by name, and which WAL classes they have mounted."""
 
-import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
 
+from actors.asking import ask_ray
 from actors.this_node import NODE_LABEL, WILDCARDS, listen_address, zone_of
 from controller.nodes import Node
 from raylog.model.config import ClusterConfig, HostPort
-from raylog.model.errors import RetryError
 from raylog.storage.wal_class import parse_wal_class
 
 _HEAD_RESOURCE = "node:__internal_head__"
@@ -36,10 +35,7 @@ class RayNodes:
 
     async def look(self) -> bool:
         """Whether anything has changed. Raises RetryError while Ray's GCS does not answer."""
-        try:
-            table, draining = await asyncio.to_thread(_ask)
-        except (ray.exceptions.RayError, RuntimeError, ConnectionError) as error:
-            raise RetryError(f"Ray does not say which nodes it has ({type(error).__name__}).") from error
+        table, draining = await ask_ray(_ask)
         known = {node.ray_id for node in self.present}
         present = read_nodes(table, draining, self._config, known)
         changed = present != self.present

@@ -5,17 +5,14 @@ a node with any actor is at work, and one that has been emptied is idle. What st
 a time for the whole cluster: another program that asks in the same way would replace it.
 """
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import ray
-
+from actors.asking import ask_ray
 from actors.launcher import RAY_ID_LABEL, SOME_RESOURCE
 from actors.nodes import RayNodes
 from controller.scaling.rooms import Request, Room
 from raylog.model.config import ClusterConfig
-from raylog.model.errors import RetryError
 from raylog.storage.wal_class import parse_wal_class
 
 Bundles = list[tuple[dict[str, float], dict[str, str]]]
@@ -31,10 +28,7 @@ class RayRoom:
 
     async def ask(self, request: Request) -> None:
         ids = {name: node.ray_id for name in request.without if (node := self._nodes.named(name)) is not None}
-        try:
-            await asyncio.to_thread(_request, bundles(request, self._config, ids))
-        except (ray.exceptions.RayError, RuntimeError, ConnectionError) as error:
-            raise RetryError(f"Ray does not take the request for nodes ({type(error).__name__}).") from error
+        await ask_ray(_request, bundles(request, self._config, ids))
 
 
 def bundles(request: Request, config: ClusterConfig, ids: Mapping[str, str]) -> Bundles:

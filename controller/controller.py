@@ -20,6 +20,7 @@ from controller.balance.describe import moved
 from controller.balance.views import PartitionName
 from controller.brokers import register_broker
 from controller.drains import keep_drains, order_drain, with_drains
+from controller.evacuation import Evacuation
 from controller.journal import Journal, open_journal
 from controller.launcher import LeaderEnder, LeaderKeeper, LeaderLauncher, LeaderSite
 from controller.leader_desk import LeaderDesk
@@ -27,7 +28,7 @@ from controller.leader_watch import LeaderWatch
 from controller.metrics import ControllerMetrics
 from controller.moves import move_partitions
 from controller.node_keeper import NodeKeeper, NodeLauncher
-from controller.nodes import Node, settle, waits_for_a_node
+from controller.nodes import Node, on_gone_nodes, settle, waits_for_a_node
 from controller.records import (
     ClusterCreated,
     DeploymentStarted,
@@ -125,6 +126,9 @@ class Controller:
         self._routes = RouteMaker(self._rules)
         self._table = EMPTY_ROUTING_TABLE
         self._keeper = LeaderKeeper(launcher, self._needed_leaders, clock, limits.controller.launch_retry_s, self._log)
+        self._watch = LeaderWatch(
+            launcher, self._startable_leaders, clock, limits.controller.leader_silence_s_max, self._log
+        )
         self._node_keeper = (
             NodeKeeper(
                 node_launcher,
@@ -138,8 +142,11 @@ class Controller:
             if node_launcher is not None
             else None
         )
-        self._watch = LeaderWatch(
-            launcher, self._startable_leaders, clock, limits.controller.leader_silence_s_max, self._log
+        self._evacuation = Evacuation(
+            journal=self._serving,
+            nodes=lambda: self._rules.nodes,
+            is_there=self._watch.is_there,
+            look_s=limits.controller.launch_retry_s,
         )
         self._balancer = Balancer(
             journal=self._serving,
@@ -246,6 +253,7 @@ class Controller:
         self._own(self._keeper.run())
         self._own(self._watch.run())
         self._own(self._balancer.run())
+        self._own(self._evacuation.run())
         if self._node_keeper is not None:
             self._own(self._node_keeper.run())
         if self._scaler is not None:
@@ -305,6 +313,8 @@ class Controller:
 
     async def see_nodes(self, nodes: Sequence[Node]) -> None:
         """These nodes are there, and no others; for whoever knows (Ray does). Clients are sent no more to others."""
+        for leader_id in on_gone_nodes(self._serving().planned, self._nodes, nodes):
+            self._watch.lost_node(leader_id)
         self._nodes = tuple(nodes)
         self._settle_nodes()
         await self._serving().settled()
@@ -347,6 +357,7 @@ class Controller:
         return self._rules.broker_config(self._serving().durable)
 
     def _look_at_nodes(self) -> None:
+        self._evacuation.look()
         if self._node_keeper is not None:
             self._node_keeper.look()
 

@@ -7,7 +7,7 @@ long the node gets nothing new, and clients are sent to the brokers of other nod
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from controller.brokers import shown_brokers
@@ -74,18 +74,22 @@ def take_back(state: MetadataState, name: str) -> tuple[Record, ...]:
     return (_drain(name, state.draining[name], False),) if name in state.given_back else ()
 
 
-def evacuate(state: MetadataState, nodes: Sequence[Node]) -> tuple[Record, ...]:
+def evacuate(state: MetadataState, nodes: Sequence[Node], is_there: Callable[[LeaderId], bool]) -> tuple[Record, ...]:
     """Moves for all that is led on draining nodes or is to go there. What cannot move yet (it is being taken over) is left for a
-    later look, and what no other node can lead stays."""
+    later look, and what no other node can lead stays.
+
+    A move begins when its target is there, and the node may have but seconds: so leaders of which ``is_there`` says that they
+    are come before those that still start, and what waits for one of these goes to one that is there instead. The balance levels
+    what that leaves uneven."""
     leaving = {node.name for node in nodes if node.is_draining}
     leavers = [leader for leader in state.leaders.values() if leader.node in leaving]
-    targets = _Targets(state, nodes)
+    targets = _Targets(state, nodes, is_there)
     moves: list[Destination] = []
     for leader in leavers:
         moves += (
             Destination(*partition, target)
             for partition in state.led_by(leader.leader_id)
-            if _is_to_move(state, partition, leaving) and (target := targets.next(leader)) is not None
+            if (target := _next_leader(state, leader, partition, leaving, targets)) is not None
         )
         for partition in state.expected(leader.leader_id):
             present = state.present_leader(partition)
@@ -138,20 +142,28 @@ def _drain(name: str, start_id: str, is_draining: bool, *, for_scaling: bool = F
     return NodeDraining(node=name, start_id=start_id, is_draining=is_draining, for_scaling=for_scaling)
 
 
-def _is_to_move(state: MetadataState, partition: TopicPartition, leaving: set[str]) -> bool:
+def _next_leader(
+    state: MetadataState, leaver: LeaderState, partition: TopicPartition, leaving: set[str], targets: "_Targets"
+) -> LeaderId | None:
+    """Who is to lead the partition instead of who does, or was to; None: it stays as it is."""
     found = state.partition(partition)
     assert found is not None, partition
-    goes_to = found.leader_id if found.moving_to is None else found.moving_to
-    return found.epoch_base is not None and state.leaders[goes_to].node in leaving
+    if found.epoch_base is None:
+        return None
+    if found.moving_to is None or state.leaders[found.moving_to].node in leaving:
+        return targets.next(leaver)
+    return None if targets.is_there(found.moving_to) else targets.next_there(leaver)
 
 
 class _Targets:
-    """Where to: for shared leaders' partitions those of the class that lead least, for a dedicated leader's one of its own."""
+    """Where to: for shared leaders' partitions those of the class that are there, of these those that lead least, for a
+    dedicated leader's one of its own."""
 
-    def __init__(self, state: MetadataState, nodes: Sequence[Node]) -> None:
+    def __init__(self, state: MetadataState, nodes: Sequence[Node], is_there: Callable[[LeaderId], bool]) -> None:
         self._state = state
         self._nodes = nodes
-        self._shared: dict[str, list[tuple[int, LeaderId]]] = {}
+        self.is_there = is_there
+        self._shared: dict[str, list[tuple[bool, int, LeaderId]]] = {}
         self._free: dict[str, Iterator[LeaderId]] = {}
         self._homes: dict[str, Iterator[Node]] = {}
         self._next_id = state.next_leader_id()
@@ -163,19 +175,28 @@ class _Targets:
             return None
         return self._next_dedicated(leaver.wal_class) if leaver.dedicated else self._next_shared(leaver.wal_class)
 
+    def next_there(self, leaver: LeaderState) -> LeaderId | None:
+        """The same if that is there; a dedicated leader is started for what it gets, so none is."""
+        if leaver.dedicated:
+            return None
+        heap = self._heap(leaver.wal_class)
+        return None if not heap or heap[0][0] else _take(heap)
+
     def _next_shared(self, wal_class: str) -> LeaderId | None:
+        heap = self._heap(wal_class)
+        return _take(heap) if heap else None
+
+    def _heap(self, wal_class: str) -> list[tuple[bool, int, LeaderId]]:
+        """Those to choose from, each with whether it is yet to start, and its partitions, as they will be."""
         state = self._state
         if wal_class not in self._shared:
             leaders = pool(state, self._nodes, wal_class)
-            heap = [(state.partition_count(id_) + len(state.expected(id_)), id_) for id_ in leaders]
+            heap = [
+                (not self.is_there(id_), state.partition_count(id_) + len(state.expected(id_)), id_) for id_ in leaders
+            ]
             heapq.heapify(heap)
             self._shared[wal_class] = heap
-        heap = self._shared[wal_class]
-        if not heap:
-            return None
-        load, leader_id = heap[0]
-        heapq.heapreplace(heap, (load + 1, leader_id))
-        return leader_id
+        return self._shared[wal_class]
 
     def _next_dedicated(self, wal_class: str) -> LeaderId:
         free = self._free.setdefault(wal_class, iter(free_dedicated(self._state, self._nodes, wal_class)))
@@ -191,3 +212,10 @@ class _Targets:
             )
         )
         return leader_id
+
+
+def _take(heap: list[tuple[bool, int, LeaderId]]) -> LeaderId:
+    """The first one, which has one partition more from now on."""
+    is_down, load, leader_id = heap[0]
+    heapq.heapreplace(heap, (is_down, load + 1, leader_id))
+    return leader_id

@@ -36,6 +36,10 @@ class LeaderLauncher(Protocol):
         """Start a successor beside a leader that is silent; the bucket fences whichever is the earlier. Raises RetryError."""
         ...
 
+    async def is_starting(self, leader_id: LeaderId) -> bool:
+        """Whether a process of the leader has been ordered and is not up yet. Raises RetryError if nobody knows now."""
+        ...
+
 
 class LeaderEnder(Protocol):
     """The port to what ends leaders. May be repeated; raises RetryError if it cannot be now."""

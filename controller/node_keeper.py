@@ -1,4 +1,5 @@
-"""The loop that gives every node its gateways, and takes them, and all else, from nodes that drain.
+"""The loop that gives every node its gateways, and takes them, and all else, from nodes that drain, once these lead nothing
+(``controller.evacuation``).
 
 One step after the other, each from what the metadata say: so the controller may die between any two.
 """
@@ -7,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from controller.drains import emptied, evacuate, retire
+from controller.drains import emptied, retire
 from controller.journal import Journal
 from controller.nodes import Node
 from raylog.model.clock import Clock
@@ -82,8 +83,6 @@ class NodeKeeper:
                 await self._launcher.ensure_gateways(node.name)
                 self._opened.add(node.start_id)
         journal = self._journal()
-        journal.submit(evacuate(journal.planned, self._nodes()))
-        await journal.settled()
         ready = emptied(journal.durable, self._nodes())
         self._cleared &= {node.start_id for node in ready}
         for node in ready:

@@ -57,6 +57,15 @@ def settle(state: MetadataState, nodes: Sequence[Node]) -> tuple[Record, ...]:
     return tuple(records)
 
 
+def on_gone_nodes(state: MetadataState, before: Iterable[Node], now: Iterable[Node]) -> list[LeaderId]:
+    """The leaders that were last known on a node that was there before, and is not now, or has started anew."""
+    gone = {(node.name, node.start_id) for node in before} - {(node.name, node.start_id) for node in now}
+    names = {name for name, _ in gone}
+    return [
+        leader.leader_id for leader in state.leaders.values() if leader.endpoint and leader.endpoint.node_id in names
+    ]
+
+
 def missing_leaders(
     state: MetadataState, nodes: Sequence[Node], wal_class: str, first: LeaderId
 ) -> list[LeaderAdded | LeaderPlaced]:

@@ -1,6 +1,6 @@
 """A real Ray of several nodes on this machine, to take nodes away from and to add some to. Each node is one raylet.
 
-Its GCS keeps what it knows in a folder (Ray's embedded store), so it may go and come back, as with a head that is set up so.
+Its GCS keeps what it knows in a store, so it may go and come back, as with a head that is set up so.
 """
 
 import contextlib
@@ -8,35 +8,54 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from actors.settings import prepare_environment
 from lab.command import last_line, raylog
+from lab.guardian import start_guardian
+from lab.marked import MARK_VARIABLE, kill_marked, marked
 from lab.ports import free_port
 from raylog.model.errors import RetryError
 
 _START_S = 180
 _COMMAND_S = 150
-_MARK = "RAYLOG_LAB_RAY"
 
 StartRaylog = Callable[..., None]
 """Takes further options of ``raylog start``."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GcsStore:
+    """Where Ray's GCS keeps what it knows."""
+
+    environment: Mapping[str, str]
+    head_options: tuple[str, ...] = ()
+    """Of ``ray start --head``."""
+
+
+def folder_store(folder: Path) -> GcsStore:
+    """Ray's embedded store."""
+    return GcsStore(environment={"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": str(folder)})
+
+
 class RayCluster:
     """``close`` ends every process of it, whatever has become of those who use it; what it has stored stays."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: GcsStore | None = None) -> None:
+        """Its GCS stores in the folder, too, unless another ``store`` is given."""
         self.gcs_port = free_port()
         self._folder = folder
         self._mark = f"{os.getpid()}-{self.gcs_port}"
         self._restarted: list[subprocess.Popen[bytes]] = []
-        self._env = {**os.environ, _MARK: self._mark}
+        self._guardian: subprocess.Popen[bytes] | None = None
+        self._env = {**os.environ, MARK_VARIABLE: self._mark}
         prepare_environment(self._env)
-        self._env |= {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": str(folder / "gcs")}
+        self._store = store or folder_store(folder / "gcs")
+        self._env |= self._store.environment
 
     @property
     def address(self) -> str:
@@ -80,26 +99,29 @@ class RayCluster:
 
     def processes(self, name: str = "") -> list[psutil.Process]:
         """All that runs for the cluster, whose command line contains ``name``."""
-        return [process for process in self._marked() if name in _command_line(process)]
+        return [process for process in marked(self._mark) if name in _command_line(process)]
 
     def close(self) -> None:
         """SIGKILL to every process, until none is left."""
-        while left := list(self._marked()):
-            for process in left:
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-            psutil.wait_procs(left, timeout=10)
+        kill_marked(self._mark)
         for process in self._restarted:
             process.wait()
+        if self._guardian is not None:
+            self._guardian.communicate()
+            self._guardian = None
 
     def _start_head(self, labels: Mapping[str, str], *options: str) -> None:
-        self._start_node(labels, "--head", f"--port={self.gcs_port}", "--include-dashboard=false", *options)
+        own = (f"--port={self.gcs_port}", "--include-dashboard=false", *self._store.head_options)
+        self._start_node(labels, "--head", *own, *options)
 
     def _start_node(self, labels: Mapping[str, str], *options: str) -> None:
+        if self._guardian is None:
+            self._guardian = start_guardian(self._mark)
         text = ",".join(f"{key}={value}" for key, value in labels.items())
         self._run(
             *("ray", "start", *options, "--node-ip-address=127.0.0.1", "--num-cpus=1", "--disable-usage-stats"),
-            *("--object-store-memory=80000000", f"--labels={text}"),
+            # It would be no child of the raylet, so that it would outlive its node and go through the logs of all others.
+            *("--include-log-monitor=false", "--object-store-memory=80000000", f"--labels={text}"),
         )
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -122,20 +144,6 @@ class RayCluster:
     def _newest_node(self, name: str, port: int) -> "RayNode":
         raylet = max(self.processes("raylet/raylet"), key=lambda process: process.create_time())
         return RayNode(name, port, raylet, _ray_id(raylet))
-
-    def _marked(self) -> Iterator[psutil.Process]:
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.status() != psutil.STATUS_ZOMBIE and self._has_mark(process):
-                    yield process
-
-    def _has_mark(self, process: psutil.Process) -> bool:
-        """Not by psutil, which reads no further than where a process's title has overwritten its environment."""
-        try:
-            environment = Path("/proc", str(process.pid), "environ").read_bytes()
-        except OSError:  # it has ended, or is somebody else's
-            return False
-        return f"{_MARK}={self._mark}".encode() in environment.split(b"\0")
 
 
 class RayNode:

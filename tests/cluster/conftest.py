@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from lab.ports import free_port
-from lab.ray_cluster import RayCluster, StartRaylog
+from lab.ray_cluster import GcsStore, RayCluster, StartRaylog, folder_store
+from tests.harness.redis_server import RedisServer
 from tests.harness.s3_servers import MotoServer
 from tests.harness.serve import ServeProcess
 
@@ -43,9 +44,19 @@ def moto_s3(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[RayCluster]:
+def gcs_store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[GcsStore]:
+    """Where Ray's GCS keeps what it knows: a folder, or by an indirect parameter ``redis``."""
+    if getattr(request, "param", "folder") == "redis":
+        with RedisServer(tmp_path) as server:
+            yield server.gcs_store
+    else:
+        yield folder_store(tmp_path / "gcs")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, gcs_store: GcsStore) -> Iterator[RayCluster]:
     """A Ray without nodes, so far."""
-    made = RayCluster(tmp_path)
+    made = RayCluster(tmp_path, gcs_store)
     yield made
     made.close()
 

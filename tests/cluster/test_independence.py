@@ -1,4 +1,5 @@
-"""Ray's GCS and the controller are away for a minute, on real Ray: connected clients do not notice, and all comes back."""
+"""Ray's GCS and the controller are away for a minute, on real Ray: connected clients do not notice, and all comes back, with
+either store that a GCS can have."""
 
 import time
 
@@ -9,7 +10,7 @@ from lab.ray_cluster import RayCluster, RayNode, StartRaylog
 from tests.harness.busy import busy
 from tests.harness.load import Load, broker_ports, create_topic, read_all, until
 
-pytestmark = pytest.mark.timeout(480)
+pytestmark = [pytest.mark.timeout(480), pytest.mark.parametrize("gcs_store", ["folder", "redis"], indirect=True)]
 
 AWAY_S = 60
 """Longer than a raylet would live without a GCS by Ray's defaults is what counts; this is what is promised."""

@@ -267,6 +267,9 @@ class _Supervisor:
     async def replace_leader(self, leader_id: LeaderId, site: LeaderSite) -> None:
         """A leader of this process is never left hanging: what is silent is on its way up."""
 
+    async def is_starting(self, leader_id: LeaderId) -> bool:
+        return False
+
     async def end_leader(self, leader_id: LeaderId) -> None:
         if (keeper := self._keepers.pop(leader_id, None)) is not None:
             keeper.cancel()

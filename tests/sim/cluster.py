@@ -242,6 +242,11 @@ class SimCluster:
             raise RetryError("The launcher is away.")
         self.loop.later(0.0, self._start_leader, leader_id)
 
+    async def is_starting(self, leader_id: LeaderId) -> bool:
+        await asyncio.sleep(self._rng.uniform(0, 0.05))
+        process = self.leaders.get(leader_id)
+        return process is not None and process.is_dead
+
     async def ensure_gateways(self, node: str) -> None:
         await asyncio.sleep(self._rng.uniform(0, 0.05))
         if node in self._cleared:

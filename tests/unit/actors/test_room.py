@@ -34,5 +34,5 @@ def test_nodes_that_were_emptied_are_no_room():
 
 
 async def test_without_ray_it_is_to_be_asked_again():
-    with pytest.raises(RetryError, match="does not take the request"):
+    with pytest.raises(RetryError, match="does not answer"):
         await RayRoom(CONFIG, RayNodes(CONFIG)).ask(Request(rooms=(Room(cpus=1.0),)))

@@ -34,6 +34,8 @@ class Launcher:
     replaced: list[tuple[int, str]] = field(default_factory=list)
     sites: dict[int, LeaderSite] = field(default_factory=dict)
     """What each was to be started with."""
+    starting: set[int] = field(default_factory=set)
+    """Leaders whose processes are on their way up."""
     refusals: int = 0
     """So many of the next calls say RetryError."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -51,6 +53,9 @@ class Launcher:
             self.refusals -= 1
             raise RetryError("No room on any node.")
         self.replaced.append((leader_id, site.wal_class))
+
+    async def is_starting(self, leader_id: LeaderId) -> bool:
+        return leader_id in self.starting
 
     async def wait_for(self, count: int) -> list[tuple[int, str]]:
         """What was started, once that is so many leaders."""

@@ -1,9 +1,11 @@
 """A move through the controller: wanted, released, adopted; each step durable, and told to whom it concerns."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from controller.nodes import Node
 from raylog.model.admin import Adopted, LeaderAssignments, Move, NewTopic, Released
 from raylog.model.errors import FencedError
 from raylog.model.ids import LeaderId, LogEpoch, TopicPartition
@@ -78,6 +80,23 @@ async def test_a_leader_keeps_its_partition_until_the_next_one_is_there(cluster:
     assert one.handing_over == ()
     assert partition in [a.partition for a in one.partitions]
     await controller.register_leader(leader_endpoint(2))
+    assert (await controller.watch_assignments(ONE, EPOCH, one.version)).handing_over == (partition,)
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_a_leader_keeps_what_was_to_go_to_one_whose_node_is_gone(
+    cluster: Any, leader_endpoint: Any, comes_back: bool
+) -> None:
+    here, there = (Node(name=name, mounts={"file": "", "object": ""}) for name in ("node-a", "node-b"))
+    places = {1: replace(leader_endpoint(1), node_id="node-a"), 2: replace(leader_endpoint(2), node_id="node-b")}
+    controller = await cluster.start((), nodes=[here, there])
+    partition = await led(controller, places.get, 1, 2)
+    await controller.see_nodes([here, replace(there, start_id="again")] if comes_back else [here])
+    await order(controller, partition, TWO)
+    one = await controller.watch_assignments(ONE, EPOCH, 0)
+    assert one.handing_over == ()
+    # It has been started again elsewhere.
+    await controller.register_leader(replace(leader_endpoint(2, 2), node_id="node-a"))
     assert (await controller.watch_assignments(ONE, EPOCH, one.version)).handing_over == (partition,)
 
 

@@ -130,3 +130,34 @@ async def test_a_leader_without_work_is_there_as_long_as_it_is_heard(watch, cloc
     watch.heard(1)
     assert watch.is_there(1)
     assert cluster.launcher.replaced == []
+
+
+async def test_a_leader_whose_node_is_gone_is_not_there_until_it_is_heard_again(watch):
+    watch.heard(1)
+    watch.lost_node(1)
+    watch.lost_node(2)
+    assert not watch.is_there(1)
+    watch.heard(1)
+    assert watch.is_there(1)
+
+
+async def test_a_leader_that_is_being_started_again_gets_no_successor_until_it_has_been_up_for_a_while(
+    cluster, clock, watch
+):
+    watch.heard(1)
+    cluster.launcher.starting.add(1)
+    await clock.pass_time(SILENCE_S + 20)
+    cluster.launcher.starting.clear()
+    await clock.pass_time(SILENCE_S)
+    assert cluster.launcher.replaced == []
+    await clock.pass_time(2 * TICK_S)
+    assert cluster.launcher.replaced == [(1, "file")]
+
+
+async def test_a_leader_that_does_not_come_up_gets_a_successor(cluster, clock, watch):
+    watch.heard(1)
+    cluster.launcher.starting.add(1)
+    await clock.pass_time(SILENCE_S + 30)
+    assert cluster.launcher.replaced == []
+    await clock.pass_time(3 * TICK_S)
+    assert cluster.launcher.replaced == [(1, "file")]

@@ -104,7 +104,11 @@ def decide(state, rng, step):
             case ("nodes", names):
                 nodes = [Node(name=name, mounts={"file": "", "object": ""}) for name in sorted(names)]
                 seen = with_drains(state, nodes)
-                return [*keep_drains(state, nodes), *settle(state, seen), *evacuate(state, seen)]
+                return [
+                    *keep_drains(state, nodes),
+                    *settle(state, seen),
+                    *evacuate(state, seen, lambda leader_id: leader_id % 2 == 0),
+                ]
             case ("ids", count):
                 return [ProducerIdsAllocated(next_id=state.next_producer_id + count)]
             case ("brokers", value):
