@@ -11,9 +11,10 @@ handler does not hold them up; and what else the main thread may run, such as a 
 
 import signal
 import threading
+from contextlib import suppress
 from types import CodeType, FrameType
 
-from ray._private.worker import Worker
+import ray
 
 _LOOK_S = 0.00003
 """From a sleep's end to the next signal, whose handler runs at Ray's next look, 10 ms later: what has come in the sleep is begun
@@ -21,7 +22,10 @@ in between. So soon that the thread is awake still, and not woken for it; not be
 _BUSY_S = 1.0
 """From a signal that found the main thread at work to the next."""
 
-_idle_code: CodeType = Worker.main_loop.__code__
+_idle_code: CodeType | None = None
+"""Of Ray's own loop."""
+with suppress(AttributeError):  # a Ray that names it otherwise is not slept in
+    _idle_code = ray._private.worker.Worker.main_loop.__code__
 _sleep_s = 0.0
 _never = threading.Event()
 
