@@ -119,13 +119,13 @@ def _run(folder: Path, partitions: int, size_bytes: int, slot_kib: int) -> _Run:
         admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
         admin.create_topics([NewTopic(_TOPIC, partitions)])[_TOPIC].result(_PATIENCE_S)
         cluster.run(_led(cluster, partitions), _PATIENCE_S)
-        counted = _counts(registry)
+        counted = requests_by_kind(registry)
         requests: Counter[str] = Counter()
 
         def note(get: str) -> None:
             """What was asked since the last call; a GET was for ``get``."""
             nonlocal counted
-            now = _counts(registry)
+            now = requests_by_kind(registry)
             new, counted = now - counted, now
             requests.update(
                 {
@@ -142,7 +142,7 @@ def _run(folder: Path, partitions: int, size_bytes: int, slot_kib: int) -> _Run:
         cluster.run(parts.checkpoints.write(), _PATIENCE_S)
         note("GET, compaction")
         before = _read(cluster, registry)
-        counted = _counts(registry)
+        counted = requests_by_kind(registry)
         while cluster.run(parts.compaction.look(), _PATIENCE_S):
             pass
         cluster.run(parts.checkpoints.write(), _PATIENCE_S)
@@ -152,7 +152,7 @@ def _run(folder: Path, partitions: int, size_bytes: int, slot_kib: int) -> _Run:
         requests["PUT, segments"] = segments
         requests["PUT, slots of the leader log"] -= segments
         after = _read(cluster, registry)
-        counted = _counts(registry)
+        counted = requests_by_kind(registry)
         cluster.run(_collect(cluster), _PATIENCE_S)
         note("GET, garbage collection")
         total = sum(hosted.core.index.size_bytes for hosted in parts.context.partitions)
@@ -167,8 +167,8 @@ def _published(total: Any) -> int:
     return int(total._counter._value.get())
 
 
-def _counts(registry: CollectorRegistry) -> Counter[str]:
-    """Requests so far, by kind."""
+def requests_by_kind(registry: CollectorRegistry) -> Counter[str]:
+    """Requests to the bucket so far."""
     found: Counter[str] = Counter()
     for metric in registry.collect():
         for sample in metric.samples:
@@ -205,7 +205,7 @@ def _read(cluster: InProcessCluster, registry: CollectorRegistry) -> _Read:
     """Partition 0 from its start to its end, by a consumer."""
     hosted = _hosted(_parts(cluster))[0]
     size_bytes = hosted.core.index.size_bytes
-    gets = _counts(registry)["get"]
+    gets = requests_by_kind(registry)["get"]
     consumer = Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": "bench", "enable.auto.commit": False})
     consumer.assign([TopicPartition(_TOPIC, 0, 0)])
     end = hosted.core.high_watermark
@@ -215,7 +215,9 @@ def _read(cluster: InProcessCluster, registry: CollectorRegistry) -> _Read:
             assert message.error() is None and message.offset() == position, message.error()
             position += 1
     consumer.close()
-    return _Read(ranges=_ranges(hosted.core.index), requests=_counts(registry)["get"] - gets, size_bytes=size_bytes)
+    return _Read(
+        ranges=_ranges(hosted.core.index), requests=requests_by_kind(registry)["get"] - gets, size_bytes=size_bytes
+    )
 
 
 def _ranges(rows: Iterable[IndexEntry]) -> int:

@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from rich.console import Console
 
 from bench import machine, report
 from bench.measures import MIB, Figure
+from bench.requests import requests_by_kind
 from raylog.model.limits import CompactionLimits, Limits
 from tests.harness.cluster import InProcessCluster, running
 
@@ -117,9 +117,9 @@ def _measured(
     led_in = cluster.leader_of(topic, 0) % len(_ZONES)
     own, third = (led_in + 1) % len(_ZONES), (led_in + 2) % len(_ZONES)
 
-    crossed, requests = _crossed_bytes(cluster), _requests(registry)
+    crossed, requests = _crossed_bytes(cluster), requests_by_kind(registry)
     result = _produce(cluster, own, topic, load, seconds)
-    crossed, requests = _crossed_bytes(cluster) - crossed, _requests(registry) - requests
+    crossed, requests = _crossed_bytes(cluster) - crossed, requests_by_kind(registry) - requests
     records = _records(cluster, topic)
     payload_bytes = records * load.record_bytes
     mebibytes = payload_bytes / MIB
@@ -129,9 +129,9 @@ def _measured(
     yield _least(f"{load.name}: crossed per byte of records", crossed / payload_bytes, "bytes")
     yield _least(f"{load.name}: PUTs", puts / mebibytes, "per MiB")
     for zone, who in ((own, "consumer in the producer's zone"), (third, "in the third")):
-        crossed, requests = _crossed_bytes(cluster), _requests(registry)
+        crossed, requests = _crossed_bytes(cluster), requests_by_kind(registry)
         _consume(cluster, zone, topic, records)
-        crossed, requests = _crossed_bytes(cluster) - crossed, _requests(registry) - requests
+        crossed, requests = _crossed_bytes(cluster) - crossed, requests_by_kind(registry) - requests
         yield _least(f"{load.name}, {who}: crossed per byte", crossed / payload_bytes, "bytes")
         yield _least(f"{load.name}, {who}: GETs", requests["get"] / mebibytes, "per MiB")
 
@@ -196,16 +196,6 @@ def _crossed_bytes(cluster: InProcessCluster) -> int:
     """Sent and received by gateways, of what went between zones so far."""
     found = [row for number in range(len(_ZONES)) for row in cluster.gateway(number).zone_bytes() if row.crosses]
     return sum(row.sent_bytes + row.received_bytes for row in found)
-
-
-def _requests(registry: CollectorRegistry) -> Counter[str]:
-    """To the bucket so far, by kind."""
-    found: Counter[str] = Counter()
-    for metric in registry.collect():
-        for sample in metric.samples:
-            if sample.name == "raylog_store_requests_total":
-                found[sample.labels["kind"]] += int(sample.value)
-    return found
 
 
 if __name__ == "__main__":
