@@ -14,7 +14,7 @@ from actors.asking import ask_ray
 from actors.gateway_actor import GatewayActor
 from actors.leader_actor import LeaderActor
 from actors.nodes import RayNode, RayNodes
-from actors.settings import NAMESPACE, gateway_name, leader_incarnations, leader_name
+from actors.settings import NAMESPACE, gateway_name, leader_incarnations, leader_name, newest_incarnation
 from controller.launcher import LeaderSite
 from raylog.model.config import ClusterConfig
 from raylog.model.errors import RetryError
@@ -61,12 +61,12 @@ class RayLauncher:
 
     def _start_leader(self, leader_id: LeaderId, site: LeaderSite, step: int) -> None:
         placement = self._leader_placement(site)
-        incarnation = max(_newest_incarnation(leader_id) + step, 1)
+        incarnation = max(newest_incarnation(list_named_actors(), leader_id) + step, 1)
         name = leader_name(leader_id, incarnation)
         start_actor(LeaderActor, name, self._config, leader_id, site.wal_class, incarnation, placement=placement)
 
     def _is_starting(self, leader_id: LeaderId) -> bool:
-        actor = _find(leader_name(leader_id, _newest_incarnation(leader_id)))
+        actor = _find(leader_name(leader_id, newest_incarnation(list_named_actors(), leader_id)))
         return actor is not None and ray._private.state.actors(actor._actor_id.hex()).get("State") in _STARTING
 
     def _leader_placement(self, site: LeaderSite) -> Placement:
@@ -109,11 +109,6 @@ class RayLauncher:
         close_actors(
             [leader_name(id_, number) for id_ in leaders for number in leader_incarnations(names, id_)], _CLOSE_S_MAX
         )
-
-
-def _newest_incarnation(leader_id: LeaderId) -> int:
-    """0 if the leader has none."""
-    return max(leader_incarnations(list_named_actors(), leader_id), default=0)
 
 
 def leader_placement(labels: Mapping[str, str], resource: str, home: str | None) -> Placement:

@@ -14,7 +14,7 @@ from actors.controller_client import RayControllerClient
 from actors.loop_thread import LoopThread, keep_what_is_here
 from actors.main_thread import let_main_thread_sleep
 from actors.role import set_up_role
-from actors.settings import CALL_DELAY_S, leader_incarnations
+from actors.settings import CALL_DELAY_S, newest_incarnation
 from actors.this_node import this_node
 from raylog.model.config import ClusterConfig
 from raylog.model.ids import LeaderId
@@ -64,7 +64,7 @@ class LeaderActor:
         await self._leader.closed
 
     def _is_superseded(self) -> bool:
-        return max(leader_incarnations(list_named_actors(), self._leader_id), default=0) > self._incarnation
+        return newest_incarnation(list_named_actors(), self._leader_id) > self._incarnation
 
     async def ready(self) -> int:
         """The process id, once the actor's process is up (the leader may still be recovering)."""

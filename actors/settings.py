@@ -42,6 +42,11 @@ def leader_incarnations(names: Iterable[str], leader_id: int) -> list[int]:
     return sorted(int(name.removeprefix(stem)) for name in names if name.startswith(stem))
 
 
+def newest_incarnation(names: Iterable[str], leader_id: int) -> int:
+    """0 if the leader has none."""
+    return max(leader_incarnations(names, leader_id), default=0)
+
+
 def gateway_name(node_id: str, index: int) -> str:
     return f"{GATEWAY_PREFIX}{node_id}-{index}"
 

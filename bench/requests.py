@@ -167,6 +167,15 @@ def _published(total: Any) -> int:
     return int(total._counter._value.get())
 
 
+def read_through(consumer: Consumer, end: int) -> None:
+    """All records of the consumer's only partition, from offset 0 to below ``end``."""
+    position = 0
+    while position < end:
+        for message in consumer.consume(10_000, 0.1):
+            assert message.error() is None and message.offset() == position, message.error()
+            position += 1
+
+
 def requests_by_kind(registry: CollectorRegistry) -> Counter[str]:
     """Requests to the bucket so far."""
     found: Counter[str] = Counter()
@@ -209,11 +218,7 @@ def _read(cluster: InProcessCluster, registry: CollectorRegistry) -> _Read:
     consumer = Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": "bench", "enable.auto.commit": False})
     consumer.assign([TopicPartition(_TOPIC, 0, 0)])
     end = hosted.core.high_watermark
-    position = 0
-    while position < end:
-        for message in consumer.consume(1000, 1.0):
-            assert message.error() is None and message.offset() == position, message.error()
-            position += 1
+    read_through(consumer, end)
     consumer.close()
     return _Read(
         ranges=_ranges(hosted.core.index), requests=requests_by_kind(registry)["get"] - gets, size_bytes=size_bytes

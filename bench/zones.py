@@ -22,7 +22,7 @@ from rich.console import Console
 
 from bench import machine, report
 from bench.measures import MIB, Figure
-from bench.requests import requests_by_kind
+from bench.requests import read_through, requests_by_kind
 from raylog.model.limits import CompactionLimits, Limits
 from tests.harness.cluster import InProcessCluster, running
 
@@ -162,11 +162,7 @@ def _consume(cluster: InProcessCluster, zone: int, topic: str, records: int) -> 
     """The topic's only partition, from its first record to its last."""
     consumer = _consumer(cluster, zone)
     consumer.assign([TopicPartition(topic, 0, 0)])
-    position = 0
-    while position < records:
-        for message in consumer.consume(10_000, 0.1):
-            assert message.error() is None and message.offset() == position, message.error()
-            position += 1
+    read_through(consumer, records)
     consumer.close()
 
 

@@ -223,9 +223,7 @@ class FencedLog:
         while True:
             record = self._record(SlotKind.APPEND, append.slot, self._epoch, append.body, append.meta)
             append.sent_at_s = self._clock.boottime()
-            if (
-                append.sent_at_s > append.by_s
-            ):  # the machine has slept, and the put would leave before the timer is heard
+            if append.sent_at_s > append.by_s:  # after a sleep the put would leave before the timer is heard
                 raise self._late()
             holder = await self._store.claim(record, append.body, append.meta)
             if holder == record:
