@@ -30,6 +30,7 @@ from gateway.zone_traffic import Link, ZoneTraffic
 from raylog.model.buffers import Buffer
 from raylog.model.errors import InvalidError, RetryError, StaleRouteError
 from raylog.model.logs import RoleLogger, fields
+from raylog.protocol.file_range import Part
 from raylog.protocol.framing import SIZE_BYTES, FrameProtocol
 from raylog.protocol.internal import ERROR_BIT
 from raylog.protocol.single_produce import PRODUCE, ProduceRecogniser
@@ -81,7 +82,7 @@ class _Slot:
         self.head = head
         self.size_bytes = size_bytes
         self.received_s = received_s
-        self.buffers: Sequence[Buffer] | None = None
+        self.buffers: Sequence[Part] | None = None
         """The answer, ready to send; empty where none is sent; None while it is not there."""
 
 
@@ -177,8 +178,7 @@ class ClientConnection(FrameProtocol):
         peer = self._transport.get_extra_info("peername") if self._transport is not None else None
         if isinstance(peer, tuple):
             self.host, self.port = peer[0], peer[1]
-        if self._transport is not None:
-            self._transport.set_write_buffer_limits(high=self._limits.answer_bytes_max)
+        self.limit_unsent(self._limits.answer_bytes_max)
         if not self._shared.opened(self):
             self.refuse("limit", "there are too many connections")
 

@@ -22,6 +22,7 @@ from raylog.protocol.wire import RequestHead
 from raylog.storage.block_cache import BlockCache
 
 if TYPE_CHECKING:
+    from gateway.plan_cache import PlanCache
     from gateway.registry import ApiTable
 
 
@@ -33,6 +34,7 @@ class GatewayServices:
     routes: RouteFollower
     router: Router
     block_cache: BlockCache
+    plan_cache: "PlanCache"
     clock: Clock
     rng: Random
     limits: GatewayLimits

@@ -17,11 +17,13 @@ from gateway.context import RequestContext
 from gateway.leader_channel import Lane
 from gateway.messages import make, response_types
 from raylog.model.buffers import Buffer
-from raylog.model.errors import RetryError, StaleRouteError
+from raylog.model.errors import CorruptError, RetryError, StaleRouteError
 from raylog.model.ids import LeaderId, TopicId
+from raylog.model.logs import fields
+from raylog.protocol.gather import RecordsParts
 from raylog.protocol.internal import PLAN_BIT
 from raylog.protocol.wire import NO_THROTTLE, decode_response, ms, response_correlation_id, to_ms
-from raylog.storage.read_plan import decode_read_plan, is_read_plan
+from raylog.storage.read_plan import ReadPlan, decode_read_plan, is_read_plan
 
 FETCH_KEY: Final = 1
 _FIRST_VERSION_WITH_TOPIC_IDS: Final = 13
@@ -31,9 +33,34 @@ _ANSWER_GRACE_S: Final = 30.0
 PartitionKey = tuple[Any, int]
 """Topic (name, or id from v13 on) and partition number."""
 Answers = dict[PartitionKey, Any]
-"""The response's partitions."""
+"""The response's partitions, or PlannedAnswers for them."""
 _Pairs = list[tuple[Any, Any]]
 """Topic and partition of the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAnswer:
+    """A leader's answer for a partition whose records are still to be read."""
+
+    answer: Any
+    plan: ReadPlan
+    is_onward: bool = False
+    """Its reader has come here along the plan, and is likely to go on."""
+
+    @property
+    def error_code(self) -> ErrorCode:
+        return ErrorCode.none
+
+    def end_offset(self, *, read_committed: bool) -> int:
+        """Where what its reader may see ends."""
+        end: int = self.answer.last_stable_offset if read_committed else self.answer.high_watermark
+        return end
+
+    def with_records(self, records: RecordsParts) -> Any:
+        """The answer as clients see it."""
+        if hasattr(self.answer, "preferred_read_replica"):
+            return replace(self.answer, records=records, preferred_read_replica=-1)
+        return replace(self.answer, records=records)
 
 
 @dataclass(slots=True)
@@ -57,7 +84,9 @@ def sort_by_leader(context: RequestContext, request: Any) -> FetchParts:
             if error is ErrorCode.none:
                 parts.by_leader.setdefault(leader_id, []).append((topic, partition))
             else:
-                parts.refused[topic_key(topic), partition.partition] = failed_partition(context, partition, error)
+                parts.refused[topic_key(topic), partition.partition] = failed_partition(
+                    context, partition.partition, error
+                )
     return parts
 
 
@@ -91,12 +120,38 @@ async def gather_answers(context: RequestContext, request: Any, parts: FetchPart
         is_last = not await _wait_for_more(context, request, parts, by_leader, lacking, left_s)
 
 
-def answers_of(response: Any) -> Answers:
+def answers_of(context: RequestContext, frame: Buffer) -> Answers:
+    """A leader's answers, its read plans decoded."""
+    response: Any = decode_response(FETCH_KEY, context.head.api_version, frame)[1]
     return {
-        (topic_key(topic), partition.partition_index): partition
+        (topic_key(topic), partition.partition_index): _with_plan(context, topic, partition)
         for topic in response.responses
         for partition in topic.partitions
     }
+
+
+def _with_plan(context: RequestContext, topic: Any, partition: Any) -> Any:
+    if not is_read_plan(partition.records):
+        return partition
+    try:
+        return PlannedAnswer(partition, ReadPlan(decode_read_plan(partition.records)))
+    except CorruptError as error:
+        return unreadable(context, topic, partition.partition_index, error)
+
+
+def unreadable(context: RequestContext, topic: Any, partition: int, error: Exception) -> Any:
+    """The answer for records that cannot be had just now; why is in the log."""
+    context.services.log.warning(
+        "records could not be read from the bucket",
+        extra=fields(
+            topic=topic_key(topic),
+            partition=partition,
+            client_id=context.client_id,
+            correlation_id=context.head.correlation_id,
+            error=error,
+        ),
+    )
+    return failed_partition(context, partition, ErrorCode.kafka_storage_error)
 
 
 async def ask(
@@ -127,21 +182,21 @@ async def ask(
         )
     except (StaleRouteError, RetryError) as error:
         return failed_answers(context, pairs, error)
-    return answers_of(decode_response(FETCH_KEY, context.head.api_version, frame)[1])
+    return answers_of(context, frame)
 
 
 def failed_answers(context: RequestContext, pairs: _Pairs, error: StaleRouteError | RetryError) -> Answers:
     is_stale = isinstance(error, StaleRouteError)
     code = ErrorCode.not_leader_or_follower if is_stale else ErrorCode.request_timed_out
     return {
-        (topic_key(topic), partition.partition): failed_partition(context, partition, code)
+        (topic_key(topic), partition.partition): failed_partition(context, partition.partition, code)
         for topic, partition in pairs
     }
 
 
-def failed_partition(context: RequestContext, partition: Any, code: ErrorCode) -> Any:
+def failed_partition(context: RequestContext, partition: int, code: ErrorCode) -> Any:
     values = {
-        "partition_index": partition.partition,
+        "partition_index": partition,
         "error_code": code,
         "high_watermark": -1,
         "last_stable_offset": -1,
@@ -185,9 +240,7 @@ def topic_key(topic: Any) -> Any:
 
 def answer_bytes(answer: Any) -> int:
     """Bytes of records that the partition's answer has, or names in its read plan."""
-    if is_read_plan(answer.records):
-        return sum(found.size_bytes for found in decode_read_plan(answer.records))
-    return len(answer.records or b"")
+    return len(answer.plan if isinstance(answer, PlannedAnswer) else answer.records or b"")
 
 
 async def _ask_all(context: RequestContext, request: Any, parts: FetchParts) -> dict[LeaderId, Answers]:

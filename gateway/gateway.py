@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from gateway.context import GatewayServices
 from gateway.leader_channel import Connect, LeaderChannels
 from gateway.metrics import GatewayMetrics
+from gateway.plan_cache import PlanCache
 from gateway.producer_ids import ProducerIds
 from gateway.registry import served_apis
 from gateway.router import Router
@@ -132,6 +133,7 @@ class Gateway:
                 routes=self._routes,
                 router=router,
                 block_cache=self._block_cache,
+                plan_cache=PlanCache(self._clock, self._limits.plan_s_max),
                 clock=self._clock,
                 rng=self._rng,
                 limits=self._limits,

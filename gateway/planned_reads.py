@@ -10,24 +10,46 @@
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kio.schema.errors import ErrorCode
 
 from gateway.budget import Budget
 from gateway.context import RequestContext
-from gateway.fetching import Answers, answer_bytes, ask, failed_partition, request_order, topic_key
+from gateway.fetching import (
+    Answers,
+    FetchParts,
+    PlannedAnswer,
+    answer_bytes,
+    ask,
+    failed_partition,
+    request_order,
+    topic_key,
+    unreadable,
+)
 from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError, NotFoundError, RetryError
 from raylog.model.ids import TopicId
-from raylog.model.logs import fields
 from raylog.protocol.batch import assigned, headers
+from raylog.protocol.file_range import FileRange
 from raylog.protocol.gather import RecordsParts
-from raylog.storage.read_plan import ObjectRange, decode_read_plan, is_read_plan
+from raylog.storage.block_cache import BlockCache
+from raylog.storage.read_plan import ObjectRange, ReadPlan
 
 _READ_COMMITTED: Final = 1
+
+
+class Bounds(NamedTuple):
+    """What of a partition may be given: whole batches with offsets in [``fetch_offset``, ``end_offset``)."""
+
+    fetch_offset: int
+    end_offset: int
+    limit_bytes: int
+    """At most, but for ``has_to_give``."""
+    has_to_give: bool
+    """The first batch, whatever its size."""
 
 
 async def fill_in(context: RequestContext, request: Any, answers: Answers) -> Answers:
@@ -38,6 +60,7 @@ async def fill_in(context: RequestContext, request: Any, answers: Answers) -> An
     limits, memory = context.services.limits, context.services.answers
     limit_bytes = min(request.max_bytes, limits.fetch_bytes_max)
     given_bytes = planned_bytes = 0
+    filled = dict(answers)
     reads: dict[Any, Coroutine[Any, Any, Any]] = {}
     for topic, partition in request_order(request):
         key = topic_key(topic), partition.partition
@@ -46,17 +69,27 @@ async def fill_in(context: RequestContext, request: Any, answers: Answers) -> An
             continue
         has_to_give = given_bytes == 0
         left_bytes = max(0, min(partition.partition_max_bytes, limit_bytes - given_bytes))
-        if is_read_plan(answer.records):
+        size_bytes = answer_bytes(answer)
+        if isinstance(answer, PlannedAnswer):
             if memory.is_over:
                 left_bytes = min(left_bytes, max(0, limits.answer_bytes_max - planned_bytes))
-            reads[key] = _read(context, request, topic, partition, answer, left_bytes, has_to_give)
-            planned_bytes += min(left_bytes, answer_bytes(answer))
-            given_bytes += min(left_bytes, answer_bytes(answer))
-        elif has_to_give or given_bytes + answer_bytes(answer) <= limit_bytes:
-            given_bytes += answer_bytes(answer)
-        else:
-            answers = {**answers, key: replace(answer, records=b"")}
-    return {**answers, **await _run(memory, planned_bytes, reads)} if reads else answers
+            end_offset = answer.end_offset(read_committed=request.isolation_level == _READ_COMMITTED)
+            bounds = Bounds(partition.fetch_offset, end_offset, left_bytes, has_to_give)
+            records = from_files(context, answer.plan, bounds)
+            if records is not None:
+                filled[key] = answer.with_records(records)
+                size_bytes = len(records)
+            else:
+                size_bytes = min(left_bytes, size_bytes)
+                planned_bytes += size_bytes
+                reads[key] = _read(context, request, topic, partition, answer, bounds)
+        elif not has_to_give and given_bytes + size_bytes > limit_bytes:
+            size_bytes = 0
+            filled[key] = replace(answer, records=b"")
+        given_bytes += size_bytes
+    if reads:
+        filled.update(await _run(memory, planned_bytes, reads))
+    return filled
 
 
 async def _run(memory: Budget, planned_bytes: int, reads: dict[Any, Coroutine[Any, Any, Any]]) -> dict[Any, Any]:
@@ -70,104 +103,130 @@ async def _run(memory: Budget, planned_bytes: int, reads: dict[Any, Coroutine[An
     return {key: task.result() for key, task in tasks.items()}
 
 
-async def _read(
-    context: RequestContext, request: Any, topic: Any, partition: Any, answer: Any, limit_bytes: int, has_to_give: bool
-) -> Any:
+async def _read(context: RequestContext, request: Any, topic: Any, partition: Any, answer: Any, bounds: Bounds) -> Any:
     for may_ask_again in (True, False):
-        if not is_read_plan(answer.records):
+        if not isinstance(answer, PlannedAnswer):
             return answer
         try:
-            end_offset = (
-                answer.last_stable_offset if request.isolation_level == _READ_COMMITTED else answer.high_watermark
-            )
-            records = await read_planned(
-                context,
-                decode_read_plan(answer.records),
-                fetch_offset=partition.fetch_offset,
-                end_offset=end_offset,
-                limit_bytes=limit_bytes,
-                has_to_give=has_to_give,
-            )
+            records = await read_planned(context, answer.plan, bounds)
         except NotFoundError as error:
             if not may_ask_again:
-                return _unreadable(context, topic, partition, error)
+                return unreadable(context, topic, partition.partition, error)
             answer = await _ask_again(context, request, topic, partition)
         except (RetryError, CorruptError) as error:
-            return _unreadable(context, topic, partition, error)
+            return unreadable(context, topic, partition.partition, error)
         else:
-            return _with_records(answer, records)
+            if answer.is_onward:
+                context.services.block_cache.read_on(_after(answer.plan, bounds, records))
+            return answer.with_records(records)
     return answer
 
 
-async def read_planned(
-    context: RequestContext,
-    plan: Sequence[ObjectRange],
-    *,
-    fetch_offset: int,
-    end_offset: int,
-    limit_bytes: int,
-    has_to_give: bool,
-) -> RecordsParts:
-    """Whole batches of ``plan`` with offsets in [``fetch_offset``, ``end_offset``), the first one from its start.
-
-    At most ``limit_bytes``, except that with ``has_to_give`` the first batch is given whatever its size.
-    """
-    wanted = _wanted(plan, fetch_offset, end_offset, limit_bytes, has_to_give)
+def from_files(context: RequestContext, plan: ReadPlan, bounds: Bounds) -> RecordsParts | None:
+    """What ``read_planned`` gives, if all of it can be sent from files."""
     cache = context.services.block_cache
-    found = await asyncio.gather(*(cache.read(at.key, at.position, at.size_bytes) for at in wanted))
     records = RecordsParts()
-    for at, views in zip(wanted, found, strict=True):
-        left_bytes = limit_bytes - len(records)
+    for at in _wanted(plan, bounds):
+        file = _file_range(cache, at, bounds)
+        if file is None:
+            return None
+        records.extend((file,))
+    return records if len(records) else None
+
+
+async def read_planned(context: RequestContext, plan: ReadPlan, bounds: Bounds) -> RecordsParts:
+    """Whole batches of ``plan`` within ``bounds``, the first one from its start."""
+    wanted = _wanted(plan, bounds)
+    cache = context.services.block_cache
+    files = [_file_range(cache, at, bounds) for at in wanted]
+    reads = (
+        cache.read(at.key, at.position, at.size_bytes) for at, file in zip(wanted, files, strict=True) if file is None
+    )
+    found = iter(await asyncio.gather(*reads))
+    records = RecordsParts()
+    for at, file in zip(wanted, files, strict=True):
+        left_bytes = bounds.limit_bytes - len(records)
+        if file is not None:
+            if len(file) > left_bytes:
+                break  # only behind a first range of which a part was passed over
+            records.extend((file,))
+            continue
+        views = next(found)
         if at.missing_epoch >= 0:
             views = [memoryview(assigned(_joined(views), at.first_offset, at.missing_epoch))]
-        if at.first_offset >= fetch_offset and at.last_offset < end_offset and at.size_bytes <= left_bytes:
+        if _is_whole(at, bounds) and at.size_bytes <= left_bytes:
             records.extend(views)
             continue
-        part, is_cut_short = _cut(
-            _joined(views), fetch_offset, end_offset, left_bytes, has_to_give and not len(records)
-        )
+        has_to_give = bounds.has_to_give and not len(records)
+        part, is_cut_short = _cut(_joined(views), bounds._replace(limit_bytes=left_bytes, has_to_give=has_to_give))
         records.extend(part)
         if is_cut_short:
             break  # what follows, however small, would leave a gap
     return records
 
 
+def _is_whole(at: ObjectRange, bounds: Bounds) -> bool:
+    """Whether none of its batches lies outside the offsets."""
+    return bounds.fetch_offset <= at.first_offset and at.last_offset < bounds.end_offset
+
+
+def _file_range(cache: BlockCache, at: ObjectRange, bounds: Bounds) -> FileRange | None:
+    """The range as a part of a file, if it may be given as it is."""
+    may_be = at.missing_epoch < 0 and at.size_bytes <= bounds.limit_bytes and _is_whole(at, bounds)
+    return cache.file_range(at.key, at.position, at.size_bytes) if may_be else None
+
+
+def _after(plan: ReadPlan, bounds: Bounds, records: RecordsParts) -> Iterator[tuple[str, int, int]]:
+    """Key, position and size of the ranges that lie behind so many records, not counting what is passed over of the first."""
+    given_bytes = len(records)
+    for at in plan.ranges:
+        if at.last_offset < bounds.fetch_offset:
+            continue
+        if given_bytes <= 0:
+            yield at.key, at.position, at.size_bytes
+        given_bytes -= at.size_bytes
+
+
 def _joined(views: Sequence[memoryview]) -> Buffer:
     return views[0] if len(views) == 1 else b"".join(views)
 
 
-def _wanted(
-    plan: Sequence[ObjectRange], fetch_offset: int, end_offset: int, limit_bytes: int, has_to_give: bool
-) -> list[ObjectRange]:
+def _wanted(plan: ReadPlan, bounds: Bounds) -> list[ObjectRange]:
     """The ranges to read: those that fit whole, so that none is read twice and the next fetch goes on where read-ahead
-    expects it; but at least one, of which a part may have to do."""
+    expects it; but at least one, of which a part may have to do. What is given whole and lies together is one range."""
+    fetch_offset, end_offset, limit_bytes, has_to_give = bounds
     wanted: list[ObjectRange] = []
     planned_bytes = 0
-    for at in plan:
+    is_after_whole = False
+    for at in plan.ranges:
         if at.last_offset < fetch_offset:
             continue
         fits = planned_bytes + at.size_bytes <= limit_bytes if wanted else limit_bytes > 0 or has_to_give
         if at.first_offset >= end_offset or not fits:
             break
-        wanted.append(at)
         if at.first_offset >= fetch_offset:  # else some of it is passed over, nobody knows how much
             planned_bytes += at.size_bytes
+        is_whole = _is_whole(at, bounds)
+        both = wanted[-1].joined(at) if is_whole and is_after_whole else None
+        if both is None:
+            wanted.append(at)
+        else:
+            wanted[-1] = both
+        is_after_whole = is_whole
     return wanted
 
 
-def _cut(
-    run: Buffer, fetch_offset: int, end_offset: int, limit_bytes: int, has_to_give: bool
-) -> tuple[list[Buffer], bool]:
+def _cut(run: Buffer, bounds: Bounds) -> tuple[list[Buffer], bool]:
     """The part of a run of batches that is to be given, as one view at most, and whether there is more that is not."""
     start = end = None
     is_cut_short = False
     for header in headers(run):
-        if header.last_offset < fetch_offset:
+        if header.last_offset < bounds.fetch_offset:
             continue
         if start is None:
             start = end = header.position
-        is_too_much = header.end - start > limit_bytes and not (has_to_give and header.position == start)
-        if header.base_offset >= end_offset or is_too_much:
+        is_too_much = header.end - start > bounds.limit_bytes and not (bounds.has_to_give and header.position == start)
+        if header.base_offset >= bounds.end_offset or is_too_much:
             is_cut_short = True
             break
         end = header.end
@@ -184,33 +243,16 @@ async def _ask_again(context: RequestContext, request: Any, topic: Any, partitio
     route = context.router.topic_by_id(TopicId(topic.topic_id)) if by_id else context.router.topic(topic.topic)
     if route is None:
         code = ErrorCode.unknown_topic_id if by_id else ErrorCode.unknown_topic_or_partition
-        return failed_partition(context, partition, code)
+        return failed_partition(context, partition.partition, code)
     error, leader_id = context.router.leader_of(route, partition.partition)
     if error is not ErrorCode.none:
-        return failed_partition(context, partition, error)
+        return failed_partition(context, partition.partition, error)
+    parts = FetchParts(by_leader={leader_id: [(topic, partition)]})
     answers = await ask(
         context, request, leader_id, [(topic, partition)], max_wait_ms=0, min_bytes=0, max_bytes=request.max_bytes
     )
+    context.services.plan_cache.keep(context, request, parts, answers)
     answer = answers.get((topic_key(topic), partition.partition))
-    return answer if answer is not None else failed_partition(context, partition, ErrorCode.not_leader_or_follower)
-
-
-def _with_records(answer: Any, records: RecordsParts) -> Any:
-    if hasattr(answer, "preferred_read_replica"):
-        return replace(answer, records=records, preferred_read_replica=-1)
-    return replace(answer, records=records)
-
-
-def _unreadable(context: RequestContext, topic: Any, partition: Any, error: Exception) -> Any:
-    context.services.log.warning(
-        "records could not be read from the bucket",
-        extra=fields(
-            topic=topic_key(topic),
-            partition=partition.partition,
-            offset=partition.fetch_offset,
-            client_id=context.client_id,
-            correlation_id=context.head.correlation_id,
-            error=error,
-        ),
-    )
-    return failed_partition(context, partition, ErrorCode.kafka_storage_error)
+    if answer is None:
+        return failed_partition(context, partition.partition, ErrorCode.not_leader_or_follower)
+    return answer

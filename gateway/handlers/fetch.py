@@ -17,6 +17,9 @@ from kio.static.protocol import Payload
 from gateway.context import RequestContext
 from gateway.fetching import (
     Answers,
+    FetchParts,
+    PlannedAnswer,
+    answer_bytes,
     answers_of,
     failed_answers,
     gather_answers,
@@ -29,7 +32,7 @@ from gateway.planned_reads import fill_in
 from gateway.registry import CloseConnection, handles
 from raylog.model.buffers import Buffer
 from raylog.model.errors import RetryError, StaleRouteError
-from raylog.protocol.wire import decode_response, to_ms
+from raylog.protocol.wire import to_ms
 
 _KEY: Final = 1
 _FIRST_VERSION_WITH_SESSIONS: Final = 7
@@ -72,6 +75,17 @@ async def _ask_when_ready(context: RequestContext, request: Any) -> tuple[Any, A
 
 async def _ask(context: RequestContext, request: Any) -> Answers | Buffer:
     parts = sort_by_leader(context, request)
+    plans = context.services.plan_cache
+    known = plans.find(context, request, parts)
+    if known is not None:
+        return known
+    answers = await _ask_leaders(context, request, parts)
+    if isinstance(answers, dict):
+        plans.keep(context, request, parts, answers)
+    return answers
+
+
+async def _ask_leaders(context: RequestContext, request: Any, parts: FetchParts) -> Answers | Buffer:
     is_within_limit = request.max_bytes <= context.services.limits.fetch_bytes_max
     if len(parts.by_leader) != 1 or parts.refused or not is_within_limit:
         return await gather_answers(context, request, parts)
@@ -82,7 +96,7 @@ async def _ask(context: RequestContext, request: Any) -> Answers | Buffer:
         return failed_answers(context, pairs, error)
     if not has_plans(frame):
         return frame
-    return answers_of(decode_response(_KEY, context.head.api_version, frame)[1])
+    return answers_of(context, frame)
 
 
 def _is_memory_used_up(context: RequestContext) -> bool:
@@ -93,5 +107,5 @@ def _is_memory_used_up(context: RequestContext) -> bool:
 def _records_bytes(answers: Answers | Buffer) -> int:
     """Of records that the leaders gave; what plans name is counted when it is read."""
     if isinstance(answers, dict):
-        return sum(len(answer.records or b"") for answer in answers.values())
+        return sum(answer_bytes(answer) for answer in answers.values() if not isinstance(answer, PlannedAnswer))
     return len(answers)

@@ -1,7 +1,7 @@
 """Fetch: the tail from memory by reference, read plans for what is in the bucket, and the waiting for bytes to come.
 
 - What is in no slot and has left the tail cache is read where it is; a fetch waits while it is read back from the WAL.
-
+- What a gateway can send from a file of a local bucket is planned, also while it is in the tail cache.
 - The first batch of the first partition that has any is returned whole, whatever the limits say (KIP-74); after that the
   request's ``max_bytes`` and each partition's are kept.
 - An answer waits until ``min_bytes`` are there, an error is to be told, or ``max_wait`` is over.
@@ -25,6 +25,7 @@ from raylog.model.limits import LeaderLimits
 from raylog.partition.fetch_waits import FetchWaits
 from raylog.partition.offset_index import UPLOAD
 from raylog.partition.outcomes import NO_EPOCH, FetchBounds, FetchDiverging, FetchStart, OffsetRejected
+from raylog.protocol.file_range import FILE_BYTES_MIN
 from raylog.protocol.gather import RecordsParts
 from raylog.protocol.wire import NO_THROTTLE, to_ms
 from raylog.storage.read_plan import RANGES_MAX, ObjectRange, encode_read_plan
@@ -95,7 +96,11 @@ class Fetcher:
         clock: Clock,
         limits: LeaderLimits,
         metrics: LeaderMetrics,
+        *,
+        prefers_files: bool,
     ) -> None:
+        """``prefers_files``: what the bucket has in its files goes to consumers from there, past this process."""
+        self._prefers_files = prefers_files
         self._partitions = partitions
         self._unflushed = unflushed
         self._clock = clock
@@ -252,7 +257,7 @@ class Fetcher:
         max_bytes = min(part.partition_max_bytes, fetch.max_bytes - found.size_bytes)
         if max_bytes <= 0 and not is_first:
             return
-        if bounds.offset >= tail.start_offset:
+        if bounds.offset >= tail.start_offset and not self._is_in_file(hosted, bounds):
             parts, size, end_offset = tail.read(bounds.offset, bounds.end_offset, max_bytes, is_first)
             values["records"] = RecordsParts(parts)
             hosted.work.bytes_out += size
@@ -260,8 +265,10 @@ class Fetcher:
         elif bounds.offset >= hosted.core.flushed_end_offset:
             size, end_offset = self._read_unflushed(fetch, hosted, bounds, max_bytes, found, values)
         else:
-            rows = hosted.core.index.plan(bounds.offset, bounds.end_offset, max_bytes)[:RANGES_MAX]
-            size, end_offset = sum(row.size_bytes for row in rows), rows[-1].last_offset + 1
+            ahead = max_bytes + self._limits.plan_ahead_bytes
+            rows = hosted.core.index.plan(bounds.offset, bounds.end_offset, ahead)[:RANGES_MAX]
+            size = max(rows[0].size_bytes, min(max_bytes, sum(row.size_bytes for row in rows)))
+            end_offset = rows[-1].last_offset + 1
             values["records"] = encode_read_plan(
                 [
                     ObjectRange(
@@ -284,6 +291,14 @@ class Fetcher:
                 fetch.types.AbortedTransaction(producer_id=aborted.producer_id, first_offset=aborted.first_offset)
                 for aborted in hosted.core.aborted_transactions(bounds.offset, end_offset)
             )
+
+    def _is_in_file(self, hosted: HostedPartition, bounds: FetchBounds) -> bool:
+        """Whether a gateway can send what is asked for from a file, without reading it: a run from its start on."""
+        core = hosted.core
+        if not self._prefers_files or bounds.offset >= core.flushed_end_offset:
+            return False
+        row = core.index[core.index.row_of(bounds.offset)]
+        return row.first_offset == bounds.offset and row.size_bytes >= FILE_BYTES_MIN
 
     def _read_unflushed(
         self,

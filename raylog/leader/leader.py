@@ -262,7 +262,7 @@ class Leader:
         unflushed = UnflushedReader(
             buffer, self._wal, kept_bytes_max=limits.read_back_bytes_max, logger=self._log, on_fatal=self.fail
         )
-        fetcher = Fetcher(partitions, unflushed, clock, limits, metrics)
+        fetcher = Fetcher(partitions, unflushed, clock, limits, metrics, prefers_files=self._store.has_files)
         adoptions = Adoptions(
             partitions=partitions, releases=recovered.releases, cache=cache, log_epoch=log.epoch, logger=self._log
         )

@@ -11,6 +11,7 @@ from typing import Any, Final
 from kio.schema.errors import ErrorCode
 
 from raylog.leader.messages import make, response_types
+from raylog.protocol.file_range import in_memory
 from raylog.protocol.wire import NO_THROTTLE, RequestHead, encode_response
 
 _I64: Final = struct.Struct(">q")
@@ -71,6 +72,6 @@ def _template(head: RequestHead, topic: Any, index: int) -> _Template:
     )
     answered = types.TopicProduceResponse(**{topic_field(types): topic, "partition_responses": (partition,)})
     response = types.ProduceResponse(responses=(answered,), throttle_time=NO_THROTTLE)
-    frame = b"".join(encode_response(0, response))
+    frame = b"".join(in_memory(encode_response(0, response)))
     # The topic's name comes first and could hold the mark's bytes, the fields behind it could not.
     return _Template(frame, frame.rindex(_I64.pack(_BASE_MARK)), frame.rfind(_I64.pack(_START_MARK)))

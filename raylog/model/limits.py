@@ -47,6 +47,9 @@ class GatewayLimits:
     """A leader that does not take a connection for so long is away: its requests get a retriable error."""
     leader_frame_bytes_max: int = 256 * MIB
     """A longer answer of a leader closes the connection to it."""
+    plan_s_max: float = 1.0
+    """A leader's read plan serves its consumer's next fetches for so long, without asking the leader. By so much their answers
+    may be behind as to where a log begins and ends."""
     block_cache_bytes: int = 256 * MIB
     """Ranges of data objects kept for catch-up readers, and uploads for consumers in their zone."""
     metadata_cache_partitions: int = 100_000
@@ -77,6 +80,8 @@ class LeaderLimits:
     """A Fetch answer holds no more (first batch excepted)."""
     fetch_wait_ms_max: int = 60_000
     """A Fetch waits no longer for records, whatever the client says."""
+    plan_ahead_bytes: int = 16 * MIB
+    """A read plan goes so far beyond what a fetch asks of a partition, for the fetches that follow it."""
     plan_run_bytes_max: int = 1 * MIB
     """One index row covers contiguous batches of at most so many bytes (or one batch)."""
     fetch_waits_max: int = 100_000

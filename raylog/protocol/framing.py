@@ -11,6 +11,7 @@ it needs, the other hooks. Rules:
   closed.
 - Reading pauses and resumes at the owner's word, also in the middle of a burst; whoever writes looks at ``is_writable``
   or awaits ``drained`` (back-pressure from the peer's socket).
+- Parts of files go from the system's memory to the socket, past the transport, and so does what is written until they are sent.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from typing import Final, cast
 
 from raylog.model.buffers import Buffer
 from raylog.model.errors import InvalidError
+from raylog.protocol.file_range import FILE_BYTES_MIN, Part, has_files, in_memory
+from raylog.protocol.file_sender import FileSender
 
 SIZE_BYTES: Final = 4
 _SIZE = struct.Struct(">i")
@@ -29,8 +32,10 @@ _RECEIVE_BYTES: Final = 64 * 1024
 """The receive buffer's size at first, and at most. A frame that does not fit into that is a large one."""
 _FIRST_STEP_BYTES: Final = 4 * 1024 * 1024
 """The memory claimed for a large frame before any of it has arrived; doubled each time it is full."""
-_SEND_BYTES: Final = 64 * 1024
+_SEND_BYTES: Final = FILE_BYTES_MIN
 """Written in one turn of the loop, this much is sent before its end, so that the write limits see it."""
+_UNSENT_BYTES_MAX: Final = 64 * 1024
+"""Above this the owner is told that the peer does not take what is written, as by asyncio's transports by default."""
 
 
 class Traffic:
@@ -69,9 +74,12 @@ class FrameProtocol(asyncio.BufferedProtocol):
         self._is_closed = False
         self._is_write_paused = False
         self._drain_waiters: list[asyncio.Future[None]] = []
-        self._unsent: list[Buffer] = []
+        self._unsent: list[Part] = []
         """Written in this turn of the loop."""
         self._unsent_bytes = 0
+        self._unsent_bytes_max = _UNSENT_BYTES_MAX
+        self._files: FileSender | None = None
+        """From the first part of a file on. The transport has nothing to send while it has."""
 
     # Hooks
 
@@ -116,7 +124,13 @@ class FrameProtocol(asyncio.BufferedProtocol):
     def is_reading(self) -> bool:
         return not self._is_read_paused
 
-    def write(self, buffers: Sequence[Buffer]) -> None:
+    def limit_unsent(self, bytes_max: int) -> None:
+        """``is_writable`` is False above so many unsent bytes. Called when the connection is open."""
+        self._unsent_bytes_max = bytes_max
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(high=bytes_max)
+
+    def write(self, buffers: Sequence[Part]) -> None:
         """Queue a whole frame (or several) for sending, by reference where the loop can. Dropped once closed.
 
         What is written in one turn of the loop leaves together, up to a size: the transports make a system call of each
@@ -171,12 +185,13 @@ class FrameProtocol(asyncio.BufferedProtocol):
         """Send what is queued, then close. Frames that are here already are not handed out any more."""
         self._send()
         self._is_closed = True
-        if self._transport is not None:
+        if self._transport is not None and not self._is_sending_files:
             self._transport.close()
 
     def abort(self) -> None:
         """Close at once; what is queued is dropped."""
         self._unsent.clear()
+        self._close_files()
         self._is_closed = True
         if self._transport is not None:
             self._transport.abort()
@@ -192,6 +207,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
         self._is_closed = True
         self._large = None
         self._unsent.clear()
+        self._close_files()
         waiters, self._drain_waiters = self._drain_waiters, []
         for waiter in waiters:
             if not waiter.done():
@@ -238,7 +254,48 @@ class FrameProtocol(asyncio.BufferedProtocol):
         size_bytes, self._unsent_bytes = self._unsent_bytes, 0
         if unsent and self._transport is not None and not self._is_closed:
             self.traffic.sent_bytes += size_bytes
-            self._transport.writelines(unsent)
+            if self._is_sending_files or (size_bytes >= FILE_BYTES_MIN and has_files(unsent)):
+                self._send_files(self._transport, unsent)
+            else:
+                self._transport.writelines(cast(list[Buffer], unsent))
+
+    # Parts of files
+
+    @property
+    def _is_sending_files(self) -> bool:
+        return self._files is not None and self._files.unsent_bytes > 0
+
+    def _send_files(self, transport: asyncio.Transport, parts: list[Part]) -> None:
+        try:
+            if transport.get_write_buffer_size():
+                transport.writelines(in_memory(parts))  # behind what it has: there is only one order
+                return
+            files = self._files
+            if files is None:
+                fd = transport.get_extra_info("socket").fileno()
+                files = self._files = FileSender(fd, on_sent=self._files_sent, on_error=self._files_failed)
+        except OSError as error:
+            self._files_failed(error)
+            return
+        files.send(parts)
+        if files.unsent_bytes > self._unsent_bytes_max and not self._is_write_paused:
+            self.pause_writing()
+
+    def _files_sent(self) -> None:
+        if self._is_sending_files:
+            return
+        if self._is_closed and self._transport is not None:
+            self._transport.close()
+        elif self._is_write_paused:
+            self.resume_writing()
+
+    def _files_failed(self, error: OSError) -> None:
+        self.abort()
+
+    def _close_files(self) -> None:
+        if self._files is not None:
+            self._files.close()
+            self._files = None
 
     def _cut_frames(self) -> None:
         """Hand out the whole frames in the receive buffer, until reading is paused; what is left moves to its front."""

@@ -3,36 +3,37 @@
 from collections.abc import Iterable, Iterator
 
 from raylog.model.buffers import Buffer
+from raylog.protocol.file_range import FileRange, Part, in_memory
 
 BY_REFERENCE_BYTES = 4096
 """From this size on a buffer is passed on as it is; below, copying is cheaper than another entry in ``writev``."""
 
 
 class RecordsParts:
-    """The value of a records field made of many buffers (batches, or their prefixes and bodies), written by
-    reference."""
+    """The value of a records field made of many parts (batches, or their prefixes and bodies, or what a file has of them),
+    written by reference."""
 
     __slots__ = ("_size_bytes", "parts")
 
-    def __init__(self, parts: Iterable[Buffer] = ()) -> None:
-        self.parts: list[Buffer] = list(parts)
+    def __init__(self, parts: Iterable[Part] = ()) -> None:
+        self.parts: list[Part] = list(parts)
         self._size_bytes = sum(map(len, self.parts))
 
     def __len__(self) -> int:
         """Bytes."""
         return self._size_bytes
 
-    def __iter__(self) -> Iterator[Buffer]:
+    def __iter__(self) -> Iterator[Part]:
         return iter(self.parts)
 
-    def extend(self, parts: Iterable[Buffer]) -> None:
+    def extend(self, parts: Iterable[Part]) -> None:
         for part in parts:
             self.parts.append(part)
             self._size_bytes += len(part)
 
     def join(self) -> bytes:
         """All parts in one ``bytes``: a copy, for tests and small values."""
-        return b"".join(self.parts)
+        return b"".join(in_memory(self.parts))
 
 
 class GatherBuffer:
@@ -46,7 +47,7 @@ class GatherBuffer:
     def __init__(self) -> None:
         self.small = bytearray()
         """Where writers append what is small. Another one after each buffer that is passed on by reference."""
-        self._done: list[Buffer] = []
+        self._done: list[Part] = []
         self._done_bytes = 0
 
     def write(self, data: Buffer | RecordsParts) -> None:
@@ -57,8 +58,8 @@ class GatherBuffer:
         else:
             self._write_buffer(data)
 
-    def _write_buffer(self, data: Buffer) -> None:
-        if len(data) < BY_REFERENCE_BYTES:
+    def _write_buffer(self, data: Part) -> None:
+        if len(data) < BY_REFERENCE_BYTES and not isinstance(data, FileRange):
             self.small += data
             return
         self._close_small()
@@ -75,7 +76,7 @@ class GatherBuffer:
         """Bytes written so far."""
         return self._done_bytes + len(self.small)
 
-    def finish(self) -> list[Buffer]:
+    def finish(self) -> list[Part]:
         """All that was written, in order."""
         self._close_small()
         return self._done

@@ -24,6 +24,7 @@ from kio.static.protocol import Payload
 
 from raylog.model.buffers import Buffer
 from raylog.model.errors import InvalidError
+from raylog.protocol.file_range import Part
 from raylog.protocol.gather import GatherBuffer, RecordsParts
 from raylog.protocol.guard import Guard, entity_guard, skip_tags
 from raylog.protocol.values import (
@@ -171,11 +172,11 @@ def encode_request(request: Payload, *, correlation_id: int, client_id: str | No
     name = b"" if client_id is None else client_id.encode()
     head = _REQUEST.pack(schema.__api_key__, schema.__version__, correlation_id, -1 if client_id is None else len(name))
     tags = b"\0" if _request_codec(schema.__api_key__, schema.__version__).is_flexible else b""
-    return _framed(head + name + tags, request)
+    return cast(list[Buffer], _framed(head + name + tags, request))  # requests have no parts of files
 
 
-def encode_response(correlation_id: int, response: Payload) -> list[Buffer]:
-    """A response as buffers to send. Records are passed on by reference."""
+def encode_response(correlation_id: int, response: Payload) -> list[Part]:
+    """A response as buffers, and parts of files, to send. Records are passed on by reference."""
     schema = type(response)
     head = _I32.pack(correlation_id)
     if _response_codec(schema.__api_key__, schema.__version__).is_flexible:
@@ -249,7 +250,7 @@ def _writer(schema: type[Payload]) -> Write:
     return message_writer(schema)
 
 
-def _framed(head: bytes, entity: Payload) -> list[Buffer]:
+def _framed(head: bytes, entity: Payload) -> list[Part]:
     gathered = GatherBuffer()
     first = gathered.small
     first += _SIZE_PLACE

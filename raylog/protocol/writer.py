@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from kio.static.protocol import Entity, Payload
 
+from raylog.protocol.file_range import in_memory
 from raylog.protocol.gather import GatherBuffer, append_uvarint
 from raylog.protocol.schema import FieldShape, shapes
 
@@ -248,7 +249,7 @@ def _tags(schema: type[Entity]) -> Write:
             write_value(content, value)
             append_uvarint(buffer.small, tag)
             append_uvarint(buffer.small, len(content))
-            buffer.small += b"".join(content.finish())
+            buffer.small += b"".join(in_memory(content.finish()))
 
     return write
 

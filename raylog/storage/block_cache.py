@@ -7,6 +7,7 @@ Rules:
 - A block is asked of the bucket once, however many readers wait for it; a reader that goes away does not take it from the others.
 - A view keeps its whole block in memory for as long as its reader holds it, so of a block of which little is wanted a copy is
   given: what readers hold beyond the budget is at most twice what they asked for.
+- What the system has in memory, of a bucket in a folder, needs no second copy here.
 - Blocks under way count against the budget. Where only those are left, readers wait and read-ahead does not happen.
 - Errors of the bucket go to every reader that waited, and are not kept: NotFoundError tells the gateway to ask the leader for a
   new plan.
@@ -14,13 +15,14 @@ Rules:
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError, RaylogError
+from raylog.protocol.file_range import FileRange
 from raylog.storage.object_store import ObjectStore, Priority
 
 _SEQUENCES_MAX = 4096
@@ -70,6 +72,33 @@ class BlockCache:
             self._start(key, block)
         self._read_ahead(key, position, size_bytes, last)
         return [await self._view(key, block, position, position + size_bytes) for block in range(first, last + 1)]
+
+    def read_on(self, ranges: Iterable[tuple[str, int, int]]) -> None:
+        """Read ahead these ranges (key, position, size), in whatever objects they lie, for a reader that is going to ask for them
+        in this order: up to the limit, and while there is room."""
+        left = self._read_ahead_blocks_max
+        last = ("", -1)
+        for key, position, size_bytes in ranges:
+            for block in range(position // self._block_bytes, (position + size_bytes - 1) // self._block_bytes + 1):
+                if (key, block) == last:
+                    continue
+                last = key, block
+                if last not in self._blocks:
+                    if self._start(key, block) is None:
+                        return
+                    self._ahead.inc()
+                left -= 1
+                if not left:
+                    return
+
+    def file_range(self, key: str, position: int, size_bytes: int) -> FileRange | None:
+        """The range as a part of a file, if the system has it in memory and this cache has not begun with it.
+
+        A reader that waits for a disk goes on with what is read ahead for it.
+        """
+        if (key, position // self._block_bytes) in self._blocks:
+            return None
+        return self._store.file_range(key, position, size_bytes)
 
     def keep(self, key: str, content: Sequence[Buffer]) -> None:
         """An object that was put just now, as if it had been read; as much of it as there is room for."""

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import AlreadyExistsError, RetryError
+from raylog.protocol.file_range import FileRange
 from raylog.storage.brake import Brake
 from raylog.storage.latency_model import NO_LATENCY, LatencyModel, OperationLatency
 from raylog.storage.object_store import ObjectMeta, ObjectStore, Priority
@@ -78,6 +79,13 @@ class FaultyStore:
         return await self._request(
             self._latency.get, length or 0, lambda: self._inner.get(key, start=start, length=length, priority=priority)
         )
+
+    @property
+    def has_files(self) -> bool:
+        return False
+
+    def file_range(self, key: str, start: int, length: int) -> FileRange | None:
+        return None  # it would get past the model
 
     async def get_tail(self, key: str, length: int, *, priority: Priority = Priority.TAIL) -> bytes:
         return await self._request(

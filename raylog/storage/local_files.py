@@ -78,7 +78,7 @@ def read_range(path: Path, start: int | None, length: int | None) -> bytes:
 
 def read_in_memory(path: Path, start: int, scratch: memoryview) -> bytes | None:
     """As many bytes from ``start`` as ``scratch`` holds, or the file has, without waiting for the disk; None if the system has
-    not all of them in memory. Raises OSError with EOPNOTSUPP where the file system cannot tell."""
+    not all of them in memory."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         try:
@@ -135,6 +135,19 @@ class TempFolder:
             self._lock_path(self._owner).unlink(missing_ok=True)
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+    def tells_what_is_in_memory(self) -> bool:
+        """Whether files here can be read on condition that the disk is not waited for: NFS cannot say."""
+        assert self._lock_fd >= 0, "the store is closed"
+        if not hasattr(os, "RWF_NOWAIT"):
+            return False
+        try:
+            os.preadv(self._lock_fd, [bytearray(1)], 0, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return True
 
     def new_path(self) -> Path:
         """A path that nobody else uses. ``next`` of a count is atomic between threads."""

@@ -23,6 +23,8 @@ from typing import TypeVar
 
 from raylog.model.buffers import Buffer
 from raylog.model.errors import AlreadyExistsError, InvalidError, NotFoundError, RetryError
+from raylog.protocol.file_range import FileRange
+from raylog.storage.file_ranges import FileRanges
 from raylog.storage.local_files import (
     TempFolder,
     make_durable_folder,
@@ -61,8 +63,9 @@ class LocalStore:
         self._root = root.absolute()
         self._temp = TempFolder(self._root / TEMP_FOLDER)
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="local-store")
-        self._scratch = memoryview(bytearray(_READ_AT_ONCE_BYTES_MAX if hasattr(os, "RWF_NOWAIT") else 0))
+        self._scratch = memoryview(b"")
         """Of reads that are done at once; empty where there are none."""
+        self._files: FileRanges | None = None
         # Folders that this process has made durable. Only a saving: one that is missing is made again.
         self._folders: set[Path] = set()
 
@@ -95,6 +98,18 @@ class LocalStore:
             if found is not None:
                 return found
         return await self._run(lambda: self._read(key, start, length))
+
+    @property
+    def has_files(self) -> bool:
+        return self._files is not None
+
+    def file_range(self, key: str, start: int, length: int) -> FileRange | None:
+        if self._files is None:
+            return None
+        try:
+            return self._files.range_in_memory(key, lambda: self._path(key), start, length)
+        except OSError:
+            return None
 
     async def get_tail(self, key: str, length: int, *, priority: Priority = Priority.TAIL) -> bytes:
         return await self._run(lambda: self._read(key, None, length))
@@ -139,6 +154,9 @@ class LocalStore:
             existing = next(parent for parent in self._root.parents if parent.exists())
             make_durable_folder(existing, self._root)
         self._temp.open()
+        if self._temp.tells_what_is_in_memory():
+            self._scratch = memoryview(bytearray(_READ_AT_ONCE_BYTES_MAX))
+            self._files = FileRanges()
 
     def _path(self, key: str) -> Path:
         check_key(key)
@@ -191,9 +209,7 @@ class LocalStore:
         """None when the disk has to be asked, or anything is wrong: a thread finds out what."""
         try:
             return read_in_memory(path, start, self._scratch[:length])
-        except OSError as error:
-            if error.errno == errno.EOPNOTSUPP:
-                self._scratch = self._scratch[:0]
+        except OSError:
             return None
 
     def _head(self, key: str) -> ObjectMeta:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock
 from raylog.model.errors import AlreadyExistsError, NotFoundError
+from raylog.protocol.file_range import FileRange
 from raylog.storage.object_key import check_key
 from raylog.storage.object_store import ObjectMeta, Priority
 
@@ -39,6 +40,13 @@ class MemoryStore:
     ) -> bytes:
         content, _ = self._find(key)
         return content[start : None if length is None else start + length]
+
+    @property
+    def has_files(self) -> bool:
+        return False
+
+    def file_range(self, key: str, start: int, length: int) -> FileRange | None:
+        return None
 
     async def get_tail(self, key: str, length: int, *, priority: Priority = Priority.TAIL) -> bytes:
         content, _ = self._find(key)

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock
 from raylog.model.errors import AlreadyExistsError, NotFoundError, RetryError
+from raylog.protocol.file_range import FileRange
 from raylog.storage.object_store import ObjectMeta, ObjectStore, Priority
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -44,6 +45,8 @@ class MeteredStore:
         self._inner = inner
         self._clock = clock
         self._metrics = metrics
+        self._file_ranges = metrics.requests.labels("get", "ok")
+        self._file_bytes = metrics.bytes.labels("get")
 
     @property
     def url(self) -> str:
@@ -64,6 +67,17 @@ class MeteredStore:
             content = await self._inner.get(key, start=start, length=length, priority=priority)
         self._metrics.bytes.labels("get").inc(len(content))
         return content
+
+    @property
+    def has_files(self) -> bool:
+        return self._inner.has_files
+
+    def file_range(self, key: str, start: int, length: int) -> FileRange | None:
+        found = self._inner.file_range(key, start, length)
+        if found is not None:
+            self._file_ranges.inc()
+            self._file_bytes.inc(length)
+        return found
 
     async def get_tail(self, key: str, length: int, *, priority: Priority = Priority.TAIL) -> bytes:
         with self._request("get"):

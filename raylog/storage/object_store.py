@@ -20,6 +20,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from raylog.model.buffers import Buffer
+from raylog.protocol.file_range import FileRange
 
 
 class Priority(IntEnum):
@@ -58,6 +59,16 @@ class ObjectStore(Protocol):
         self, key: str, *, start: int = 0, length: int | None = None, priority: Priority = Priority.TAIL
     ) -> bytes:
         """Bytes ``start`` to ``start + length`` (to the end when None). Short only at the object's end."""
+        ...
+
+    @property
+    def has_files(self) -> bool:
+        """Whether ``file_range`` ever gives one."""
+        ...
+
+    def file_range(self, key: str, start: int, length: int) -> FileRange | None:
+        """The bytes as a part of a file, if the object is one on this machine and the system has them in memory; else, and
+        whenever anything is wrong, None: ``get`` finds out what."""
         ...
 
     async def get_tail(self, key: str, length: int, *, priority: Priority = Priority.TAIL) -> bytes:

@@ -39,6 +39,38 @@ class ObjectRange:
     missing_epoch: int = -1
     """The leader epoch that its batches have still to be given, with their offsets; -1: they have both."""
 
+    def joined(self, after: "ObjectRange") -> "ObjectRange | None":
+        """Both as one, if ``after`` follows in the same object, as the runs of one flush do."""
+        is_next = after.key == self.key and after.position == self.position + self.size_bytes
+        if not is_next or self.missing_epoch >= 0 or after.missing_epoch >= 0:
+            return None
+        size_bytes = self.size_bytes + after.size_bytes
+        return ObjectRange(self.key, self.position, size_bytes, self.first_offset, after.last_offset)
+
+
+class ReadPlan:
+    """A plan as it is used, in place of a partition's records."""
+
+    __slots__ = ("ranges", "size_bytes")
+
+    def __init__(self, ranges: tuple[ObjectRange, ...]) -> None:
+        self.ranges = ranges
+        self.size_bytes = sum(at.size_bytes for at in ranges)
+
+    def __len__(self) -> int:
+        """Bytes of the batches that it leads to."""
+        return self.size_bytes
+
+    def onward(self, offset: int) -> "ReadPlan | None":
+        """From the range on that ``offset`` lies in, or that follows it; None when that is not in the plan for certain."""
+        ranges = self.ranges
+        if not ranges or not ranges[0].first_offset <= offset <= ranges[-1].last_offset:
+            return None
+        passed = 0
+        while ranges[passed].last_offset < offset:
+            passed += 1
+        return ReadPlan(ranges[passed:]) if passed else self
+
 
 def encode_read_plan(ranges: Sequence[ObjectRange]) -> bytes:
     assert len(ranges) <= RANGES_MAX, f"{len(ranges)} ranges in one read plan"

@@ -19,6 +19,7 @@ from raylog.model.clock import Clock, Random
 from raylog.model.errors import AlreadyExistsError, NotFoundError, RetryError
 from raylog.model.limits import StoreLimits
 from raylog.model.logs import fields, role_logger
+from raylog.protocol.file_range import FileRange
 from raylog.storage.hedge_delay import HedgeDelay
 from raylog.storage.object_store import ObjectMeta, ObjectStore, Priority
 from raylog.storage.race import hedged, within
@@ -84,6 +85,13 @@ class RetryingStore:
             length or 0,
             lambda: self._inner.get(key, start=start, length=length, priority=priority),
         )
+
+    @property
+    def has_files(self) -> bool:
+        return self._inner.has_files
+
+    def file_range(self, key: str, start: int, length: int) -> FileRange | None:
+        return self._inner.file_range(key, start, length)
 
     async def get_tail(self, key: str, length: int, *, priority: Priority = Priority.TAIL) -> bytes:
         return await self._retry(

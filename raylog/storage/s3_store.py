@@ -23,6 +23,7 @@ from botocore.exceptions import ClientError
 from raylog.model.buffers import Buffer
 from raylog.model.errors import InvalidError
 from raylog.model.limits import StoreLimits
+from raylog.protocol.file_range import FileRange
 from raylog.storage.object_key import check_key
 from raylog.storage.object_store import ObjectMeta, Priority
 from raylog.storage.s3_body import BuffersPayload
@@ -100,6 +101,13 @@ class S3Store:
             await self.head(key)
             return b""
         return await self._get(key, f"bytes={start}-{'' if length is None else start + length - 1}")
+
+    @property
+    def has_files(self) -> bool:
+        return False
+
+    def file_range(self, key: str, start: int, length: int) -> FileRange | None:
+        return None
 
     async def get_tail(self, key: str, length: int, *, priority: Priority = Priority.TAIL) -> bytes:
         if length == 0:

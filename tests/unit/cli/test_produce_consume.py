@@ -85,7 +85,7 @@ def test_where_reading_starts_and_ends(cli: Any, mock_kafka: str) -> None:
     assert read("--offset", "99", "--exit") == []
     assert read("--exit") == []
     assert read("--from-beginning", "--exit", "--partition", "0") == []
-    assert read("--from-beginning", "--idle", "0.5") == [str(number) for number in range(10)]
+    assert read("--from-beginning", "--idle", "3") == [str(number) for number in range(10)]
     outcome = cli("consume", "starts", "-b", mock_kafka, "-p", "4")
     assert outcome.code == 1
     assert "no partition 4: it has 0 to 3" in outcome.err

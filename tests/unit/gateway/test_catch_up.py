@@ -2,17 +2,20 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
 from kio.schema.errors import ErrorCode
 from prometheus_client import CollectorRegistry
 
+from gateway.messages import make, response_types
 from raylog.model.clock import SystemClock
 from raylog.model.errors import RetryError
 from raylog.model.limits import StoreLimits
 from raylog.protocol.batch import Record, encode_batch, read_header
 from raylog.protocol.internal import PLAN_BIT
+from raylog.storage.local_store import LocalStore
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.object_store import Priority
 from raylog.storage.read_plan import ObjectRange, encode_read_plan
@@ -69,6 +72,9 @@ class OldLog(Log):
         self.contents: dict[int, list[bytes]] = {}
         self.asked = 0
         self.given_bytes = 0
+        self.ahead_bytes = 0
+        """Its plans go so far beyond what is asked for."""
+        self.aborted = ()
 
     async def fill(self, store: MemoryStore, partition: int, batches: int) -> None:
         """One object, one range for each batch."""
@@ -91,12 +97,14 @@ class OldLog(Log):
             for part in topic.partitions:
                 plan, size_bytes = [], 0
                 for found in self.ranges[part.partition]:
-                    if found.first_offset >= part.fetch_offset and size_bytes < part.partition_max_bytes:
+                    limit_bytes = part.partition_max_bytes + self.ahead_bytes
+                    if found.first_offset >= part.fetch_offset and size_bytes < limit_bytes:
                         plan.append(found)
                         size_bytes += found.size_bytes
                 records = encode_read_plan(plan) if plan else b""
                 self.given_bytes += len(records)
-                partitions.append(answered(head.api_version, part, records, has_plan=bool(plan)))
+                answer = answered(head.api_version, part, records, has_plan=bool(plan))
+                partitions.append(replace(answer, aborted_transactions=self.aborted))
             topics.append((topic, partitions))
         return response(head.api_version, topics)
 
@@ -109,8 +117,8 @@ def batch(offset: int) -> bytes:
 async def old(make_world):
     """Gives a world with old partitions of so many batches each, its store and its leader's log."""
 
-    async def make(*batches: int, retried: bool = False, **limits):
-        store = CountingStore()
+    async def make(*batches: int, retried: bool = False, store=None, **limits):
+        store = store or CountingStore()
         seen = RetryingStore(store, clock=SystemClock(), rng=Random(1), limits=PATIENT) if retried else store
         world = await make_world(store=seen, **limits)
         store.registry = world.registry
@@ -128,11 +136,11 @@ async def old(make_world):
 PATIENT = StoreLimits(backoff_s_initial=0.001, backoff_s_max=0.001)
 
 
-async def read_all(client, log, partition=0):
-    """A consumer from the start of a partition to its end; what it got."""
-    found, offset, end = bytearray(), 0, len(log.contents[partition])
+async def read_all(client, log, partition=0, start=0, **options):
+    """A consumer from the start of a partition, or another offset, to its end; what it got."""
+    found, offset, end = bytearray(), start, len(log.contents[partition])
     while offset < end:
-        answer = await client.ask(fetch({("t", partition): offset}, part_bytes=BLOCK))
+        answer = await client.ask(fetch({("t", partition): offset}, part_bytes=BLOCK, **options))
         assert errors_of(answer) == {("t", partition): ErrorCode.none}
         records = records_of(answer)["t", partition]
         found += records
@@ -227,3 +235,131 @@ async def test_a_get_that_keeps_failing_is_a_storage_error_for_now_and_is_not_ke
     for client in clients:
         assert await read_all(client, log) == b"".join(log.contents[0])
     assert store.gets["o/0", 0] == 2
+
+
+PER_FETCH = BLOCK // BATCH_VALUE_BYTES
+"""Batches."""
+
+
+async def test_a_plan_that_leads_further_serves_the_fetches_that_follow_it(old):
+    world, _, log = await old(20)
+    log.ahead_bytes = 30 * BATCH_VALUE_BYTES
+    client = await world.client()
+    assert await read_all(client, log) == b"".join(log.contents[0])
+    # The plan's last bytes are fewer than the client takes, so there the leader is asked whether there are more.
+    assert log.asked == 2
+
+
+async def test_each_consumer_follows_a_plan_of_its_own(old):
+    world, _, log = await old(20)
+    log.ahead_bytes = 30 * BATCH_VALUE_BYTES
+    readers = [read_all(await world.client(), log, start=start) for start in (0, 5, 11)]
+    for start, found in zip((0, 5, 11), await asyncio.gather(*readers), strict=True):
+        assert found == b"".join(log.contents[0][start:])
+    assert log.asked == 3 * 2
+
+
+async def test_a_consumer_that_reads_transactions_follows_a_plan_of_its_own_kind(old):
+    world, _, log = await old(20)
+    log.ahead_bytes = 30 * BATCH_VALUE_BYTES
+    client = await world.client()
+    for isolation in (0, 1):
+        assert await read_all(client, log, isolation=isolation) == b"".join(log.contents[0])
+    assert log.asked == 2 * 2
+
+
+async def test_aborted_transactions_are_asked_for_with_each_fetch(old):
+    world, _, log = await old(20)
+    log.ahead_bytes = 30 * BATCH_VALUE_BYTES
+    log.aborted = (make(response_types(1, 12).AbortedTransaction, {"producer_id": 1, "first_offset": 0}),)
+    assert await read_all(await world.client(), log, isolation=1) == b"".join(log.contents[0])
+    assert log.asked == -(-20 // PER_FETCH)
+
+
+async def test_a_plan_that_is_old_is_not_followed(old):
+    world, _, log = await old(20, plan_s_max=0.0)
+    log.ahead_bytes = 30 * BATCH_VALUE_BYTES
+    assert await read_all(await world.client(), log) == b"".join(log.contents[0])
+    assert log.asked == -(-20 // PER_FETCH)
+
+
+async def test_a_consumer_that_goes_back_or_on_by_itself_or_knows_another_epoch_has_the_leader_asked(old):
+    world, _, log = await old(20)
+    log.ahead_bytes = 30 * BATCH_VALUE_BYTES
+    client = await world.client()
+
+    async def asks(offset, epoch=-1):
+        asked = log.asked
+        request = fetch({("t", 0): offset}, part_bytes=BLOCK)
+        topic = request.topics[0]
+        partition = replace(topic.partitions[0], current_leader_epoch=epoch)
+        answer = await client.ask(replace(request, topics=(replace(topic, partitions=(partition,)),)))
+        assert records_of(answer)["t", 0] == b"".join(log.contents[0][offset : offset + PER_FETCH])
+        return log.asked > asked
+
+    assert await asks(3)
+    assert not await asks(6)
+    assert not await asks(12)
+    assert not await asks(6), "what is planned may be read twice"
+    assert await asks(0)
+    assert await asks(3, epoch=7)
+    assert not await asks(6, epoch=7)
+    assert await asks(9, epoch=8)
+
+
+async def test_all_partitions_have_plans_or_all_are_asked_for(old):
+    world, _, log = await old(20, 20)
+    log.ahead_bytes = 30 * BATCH_VALUE_BYTES
+    client = await world.client()
+    await client.ask(fetch({("t", 0): 0}, part_bytes=BLOCK))
+    both = {("t", 0): PER_FETCH, ("t", 1): 0}
+    found = records_of(await client.ask(fetch(both, part_bytes=BLOCK, max_bytes=10 * BLOCK)))
+    assert found == {key: b"".join(log.contents[key[1]][at : at + PER_FETCH]) for key, at in both.items()}
+    assert log.asked == 2
+    both = {key: at + PER_FETCH for key, at in both.items()}
+    found = records_of(await client.ask(fetch(both, part_bytes=BLOCK, max_bytes=10 * BLOCK)))
+    assert found == {key: b"".join(log.contents[key[1]][at : at + PER_FETCH]) for key, at in both.items()}
+    assert log.asked == 2
+
+
+async def test_a_plan_whose_object_is_gone_is_replaced_for_all_fetches_that_follow(old):
+    world, store, log = await old(20, block_cache_bytes=BLOCK)
+    log.ahead_bytes = 30 * BATCH_VALUE_BYTES
+    client = await world.client()
+    await client.ask(fetch({("t", 0): 0}, part_bytes=BLOCK))
+    await world.until(lambda: not store.under_way)
+    await store.put("o/compacted", [await MemoryStore.get(store, "o/0")])
+    await store.delete(["o/0"])
+    log.ranges[0] = [replace(at, key="o/compacted") for at in log.ranges[0]]
+    found = await read_all(client, log, start=PER_FETCH)
+    assert found == b"".join(log.contents[0][PER_FETCH:])
+    assert log.asked == 3
+
+
+async def test_blocks_of_other_objects_are_read_ahead_along_a_plan(old):
+    world, store, log = await old(3, 3, 3, 3)
+    log.ahead_bytes = 30 * BATCH_VALUE_BYTES
+    for partition in (1, 2, 3):  # one partition, in an object for each three batches
+        log.ranges[0] += [
+            replace(at, first_offset=at.first_offset + 3 * partition, last_offset=at.last_offset + 3 * partition)
+            for at in log.ranges[partition]
+        ]
+    client = await world.client()
+    await client.ask(fetch({("t", 0): 0}, part_bytes=3 * 301_000))
+    await client.ask(fetch({("t", 0): 3}, part_bytes=3 * 301_000))
+    await world.until(lambda: not store.under_way)
+    assert {key for key, _ in store.gets} == {f"o/{number}" for number in range(4)}
+    assert log.asked == 1
+
+
+async def test_what_is_in_files_goes_from_there_to_the_client(old, tmp_path):
+    store = await LocalStore.open(tmp_path / "bucket")
+    world, _, log = await old(20, store=store)
+    log.ahead_bytes = 30 * BATCH_VALUE_BYTES
+    clients = [await world.client() for _ in range(3)]
+    for found in await asyncio.gather(*(read_all(client, log) for client in clients)):
+        assert found == b"".join(log.contents[0])
+    assert world.registry.get_sample_value("raylog_block_cache_misses_total") == 0
+    small = await clients[0].ask(fetch({("t", 0): 4}, part_bytes=BATCH_VALUE_BYTES // 2))
+    assert records_of(small)["t", 0] == log.contents[0][4]
+    await store.close()

@@ -6,12 +6,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from gateway.planned_reads import read_planned
+from gateway.planned_reads import Bounds, read_planned
 from raylog.model.clock import SystemClock
 from raylog.protocol.batch import Record, encode_batch, read_header
 from raylog.storage.block_cache import BlockCache
 from raylog.storage.memory_store import MemoryStore
-from raylog.storage.read_plan import ObjectRange
+from raylog.storage.read_plan import ObjectRange, ReadPlan
 
 
 def batches_of(counts_and_sizes):
@@ -86,14 +86,8 @@ async def test_whole_batches_within_offsets_and_limit(shapes, cuts, fetch_offset
             break
     cache = BlockCache(store, capacity_bytes=1 << 20, registry=CollectorRegistry(), block_bytes=64)
     context = SimpleNamespace(services=SimpleNamespace(block_cache=cache))
-    records = await read_planned(
-        context,
-        plan,
-        fetch_offset=fetch_offset,
-        end_offset=end_offset,
-        limit_bytes=limit_bytes,
-        has_to_give=has_to_give,
-    )
+    bounds = Bounds(fetch_offset, end_offset, limit_bytes, has_to_give)
+    records = await read_planned(context, ReadPlan(tuple(plan)), bounds)
     await cache.close()
     given_bytes = records.join()
     may_be_given = most(batches[:position], fetch_offset, end_offset, limit_bytes, has_to_give)

@@ -134,9 +134,14 @@ class TestReadPlans:
     """The tail cache is small, so that older batches are only in the bucket."""
 
     @pytest.fixture
-    async def client(self, cluster: Any, kit: Any) -> Any:
+    def plan_ahead_bytes(self) -> int:
+        return 0
+
+    @pytest.fixture
+    async def client(self, cluster: Any, kit: Any, plan_ahead_bytes: int) -> Any:
         await cluster.controller.assign(kit.assignment())
-        leader = await cluster.start(leader_limits={"tail_cache_bytes": 2500, "plan_run_bytes_max": 3000})
+        limits = {"tail_cache_bytes": 2500, "plan_run_bytes_max": 3000, "plan_ahead_bytes": plan_ahead_bytes}
+        leader = await cluster.start(leader_limits=limits)
         client = await cluster.client()
         for n in range(20):
             await fill(client, kit, b"%02d" % n + bytes(1000))
@@ -157,6 +162,14 @@ class TestReadPlans:
             seen += [value[:2] for value in kit.values_of(records)]
         assert seen == [b"%02d" % n for n in range(20)]
         assert kinds[0] and not kinds[-1] and kinds == sorted(kinds, reverse=True)
+
+    @pytest.mark.parametrize("plan_ahead_bytes", [10_000])
+    async def test_plan_leads_further_than_the_fetch_asks_and_counts_what_it_asks(
+        self, cluster: Any, kit: Any, client: Any
+    ) -> None:
+        response = await client.ask(kit.fetch_request({0: 0}, partition_max_bytes=2500))
+        records = await cluster.records_of(client, response)
+        assert 10_000 < len(records) <= 12_500
 
     async def test_plan_starts_with_the_run_that_holds_an_offset_in_its_middle(
         self, cluster: Any, kit: Any, client: Any

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from raylog.model.clock import SystemClock
 from raylog.model.errors import CorruptError, NotFoundError, RetryError
+from raylog.protocol.file_range import FILE_BYTES_MIN
 from raylog.storage.block_cache import BlockCache
+from raylog.storage.local_store import LocalStore
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.object_store import Priority
 
@@ -123,6 +126,19 @@ async def test_who_reads_on_finds_the_next_blocks_there() -> None:
     await cache.close()
 
 
+async def test_what_a_reader_is_going_to_ask_for_is_read_ahead_across_objects_up_to_the_limit() -> None:
+    store, cache = await make(ahead=3)
+    await store.put("next", [CONTENT])
+    store.gate.clear()
+    cache.read_on([("object", 10, 20), ("object", 40, 10), ("next", 5 * BLOCK - 1, 2), ("next", 9 * BLOCK, 500)])
+    await turns()
+    assert store.gets == {0: 1, 4: 1, 5: 1}
+    store.gate.set()
+    assert b"".join(await cache.read("next", 5 * BLOCK - 1, 2)) == CONTENT[5 * BLOCK - 1 : 5 * BLOCK + 1]
+    assert store.gets == {0: 1, 4: 1, 5: 1}
+    await cache.close()
+
+
 async def test_random_readers_are_not_read_ahead() -> None:
     store, cache = await make()
     for start in (9, 3, 15):
@@ -232,3 +248,16 @@ async def test_close_ends_what_is_under_way() -> None:
     assert store.under_way == 0
     with pytest.raises(asyncio.CancelledError):
         await reader
+
+
+async def test_a_file_is_not_sent_of_what_a_reader_has_begun_to_have_read(tmp_path: Path) -> None:
+    store = await LocalStore.open(tmp_path)
+    await store.put("object", [bytes(3 * FILE_BYTES_MIN)])
+    cache = BlockCache(
+        store, capacity_bytes=1 << 20, block_bytes=FILE_BYTES_MIN, registry=CollectorRegistry(), read_ahead_blocks_max=0
+    )
+    await cache.read("object", FILE_BYTES_MIN, 10)
+    assert cache.file_range("object", FILE_BYTES_MIN, FILE_BYTES_MIN) is None
+    assert cache.file_range("object", 0, FILE_BYTES_MIN) is not None
+    await cache.close()
+    await store.close()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raylog.model.errors import CorruptError
-from raylog.storage.read_plan import ObjectRange, decode_read_plan, encode_read_plan
+from raylog.storage.read_plan import ObjectRange, ReadPlan, decode_read_plan, encode_read_plan
 
 KEYS = st.sampled_from(["log/000000/data/00000000000000000001", "segments/ä", "k"])
 
@@ -73,3 +73,23 @@ def test_impossible_ranges_are_refused(ranges: list[ObjectRange]) -> None:
 def test_a_newer_version_is_refused() -> None:
     with pytest.raises(CorruptError, match="reads 1 to 2"):
         decode_read_plan(b"RLRP\x03\x00\x00")
+
+
+def test_a_plan_leads_on_from_where_its_reader_is() -> None:
+    ranges = tuple(ObjectRange("o", 100 * n, 100, 10 * n, 10 * n + 4) for n in range(1, 5))
+    plan = ReadPlan(ranges)
+    assert len(plan) == 400
+    for offset, first in ((10, 0), (14, 0), (15, 1), (20, 1), (27, 2), (44, 3)):
+        onward = plan.onward(offset)
+        assert onward is not None and onward.ranges == ranges[first:], offset
+    assert plan.onward(9) is None and plan.onward(45) is None
+    assert ReadPlan(()).onward(0) is None
+
+
+def test_ranges_that_follow_each_other_in_an_object_are_one() -> None:
+    one = ObjectRange("o", 100, 50, 0, 4)
+    assert one.joined(ObjectRange("o", 150, 70, 7, 9)) == ObjectRange("o", 100, 120, 0, 9)
+    assert one.joined(ObjectRange("o", 151, 70, 7, 9)) is None
+    assert one.joined(ObjectRange("p", 150, 70, 7, 9)) is None
+    assert one.joined(ObjectRange("o", 150, 70, 7, 9, 3)) is None
+    assert ObjectRange("o", 100, 50, 0, 4, 3).joined(ObjectRange("o", 150, 70, 7, 9)) is None

@@ -17,6 +17,7 @@ from gateway.context import GatewayServices, RequestContext
 from gateway.leader_channel import LeaderChannels
 from gateway.messages import make
 from gateway.metrics import GatewayMetrics
+from gateway.plan_cache import PlanCache
 from gateway.producer_ids import ProducerIds
 from gateway.registry import served_apis
 from gateway.router import Router
@@ -242,6 +243,7 @@ class Desk:
             routes=self.routes,
             router=router,
             block_cache=None,  # type: ignore[arg-type]
+            plan_cache=PlanCache(clock, limits.plan_s_max),
             clock=clock,
             rng=rng,
             limits=limits,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from raylog.model.errors import AlreadyExistsError, InvalidError, NotFoundError, RetryError
+from raylog.protocol.file_range import FILE_BYTES_MIN
 from raylog.storage import local_files
 from raylog.storage.local_files import write_all
 from raylog.storage.local_store import TEMP_FOLDER, LocalStore
@@ -212,9 +213,65 @@ async def test_what_is_not_in_memory_is_read_from_the_disk(
     await store.put("a", [b"content"])
     assert await store.get("a", start=0, length=7) == b"content"
     assert await store.get("a", start=3, length=9) == b"tent"
-    assert len(asked) == (1 if answer is _unable_to_tell else 2)
+    assert len(asked) == (1 if answer is _unable_to_tell else 3)  # once when the store is opened
+    assert store.has_files == (answer is not _unable_to_tell)
     with pytest.raises(NotFoundError):
         await store.get("missing", start=0, length=1)
+    await store.close()
+
+
+async def test_a_part_of_a_file_is_given_of_what_is_in_memory(tmp_path: Path) -> None:
+    store = await LocalStore.open(tmp_path)
+    content = bytes(range(256)) * 2048
+    await store.put("a/b", [content])
+    found = store.file_range("a/b", 1000, 400_000)
+    assert found is not None and len(found) == 400_000
+    await store.delete(["a/b"])
+    assert found.read() == content[1000:401_000]  # whoever has begun may finish
+    await store.close()
+
+
+async def test_a_part_of_a_file_is_not_given_where_reading_is_better_or_tells_more(tmp_path: Path) -> None:
+    store = await LocalStore.open(tmp_path)
+    await store.put("a", [bytes(200_000)])
+    assert store.file_range("a", 0, FILE_BYTES_MIN - 1) is None
+    assert store.file_range("a", 100_000, 100_001) is None
+    assert store.file_range("missing", 0, 100_000) is None
+    await store.close()
+
+
+async def test_a_part_of_a_file_is_not_given_of_what_the_disk_would_have_to_be_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await LocalStore.open(tmp_path)
+    await store.put("a", [bytes(1 << 20)])
+    real = os.preadv
+
+    def beginning_in_memory(fd: int, buffers: Sequence[memoryview], offset: int, flags: int = 0) -> int:
+        if offset >= 900_000:
+            raise BlockingIOError(errno.EAGAIN, "the disk has to be asked")
+        return real(fd, buffers, offset, flags)
+
+    monkeypatch.setattr(os, "preadv", beginning_in_memory)
+    assert store.file_range("a", 0, 1 << 20) is None
+    assert store.file_range("a", 0, 900_001) is None
+    assert store.file_range("a", 0, 900_000) is not None
+    await store.close()
+
+
+async def test_so_many_files_are_open_for_parts_of_them_and_none_that_nobody_holds(tmp_path: Path) -> None:
+    store = await LocalStore.open(tmp_path)
+    names = [str(number) for number in range(300)]
+    for name in names:
+        (tmp_path / name).write_bytes(bytes(FILE_BYTES_MIN))
+    before = len(os.listdir("/proc/self/fd"))
+    held = [found for name in names if (found := store.file_range(name, 0, FILE_BYTES_MIN))]
+    assert len(held) == 256
+    again = store.file_range(names[0], 0, FILE_BYTES_MIN)
+    assert again is not None and again.file is held[0].file
+    del held, again
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert store.file_range(names[-1], 0, FILE_BYTES_MIN) is not None
     await store.close()
 
 

@@ -120,6 +120,14 @@ async def test_a_large_body_appears_whole_and_is_not_overwritten(store: ObjectSt
     assert await keys_of(store) == ["large"]
 
 
+async def test_a_part_of_a_file_is_what_get_gives_where_there_are_files(store: ObjectStore) -> None:
+    content = bytes(range(256)) * 1024
+    await store.put("large", [content])
+    found = store.file_range("large", 77, 100_000)
+    assert (found is not None) == store.has_files
+    assert found is None or found.read() == await store.get("large", start=77, length=100_000)
+
+
 async def test_head_and_listing_say_the_same(store: ObjectStore) -> None:
     await store.put("x/y", [b"12345"])
     listed = [meta async for meta in store.list("x/")]

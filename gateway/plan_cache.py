@@ -1,0 +1,100 @@
+"""Read plans that leaders have given, kept for the fetches that go on where they lead.
+
+A leader plans further than a fetch asks (``leader.plan_ahead_bytes``), so a consumer that catches up asks it once for many
+fetches. What is planned is committed and never changes; what can be old in an answer from here is where the log begins and
+ends, by ``gateway.plan_s_max`` at most, as in a follower's answer in Kafka (KIP-392). Rules:
+
+- All partitions of a fetch are answered from here, or its leaders are asked for all of them.
+- A plan is used while it has as much as the client would take of the partition, so answers are as large as the leader's.
+- Aborted transactions are named with the records that they are in: a plan that has any is used once, for the fetch that asked.
+- A client that names another leader epoch, or an epoch of the log (KIP-320), is for the leader to answer.
+- Plans are a connection's own, as readers of a partition are at different places.
+"""
+
+from collections import OrderedDict
+from typing import Any, Final, NamedTuple
+
+from gateway.context import RequestContext
+from gateway.fetching import Answers, FetchParts, PlannedAnswer, topic_key
+from raylog.model.clock import Clock
+from raylog.model.ids import LeaderId
+
+_PLANS_MAX: Final = 4096
+"""Of all connections; the oldest goes first."""
+_NO_EPOCH: Final = -1
+
+_Key = tuple[str, int, int, int, Any, int]
+"""Client's host and port, API version, isolation level, topic, partition."""
+
+
+class _Kept(NamedTuple):
+    leader_id: LeaderId
+    leader_epoch: int
+    """As the client named it."""
+    until_s: float
+    planned: PlannedAnswer
+
+
+class PlanCache:
+    def __init__(self, clock: Clock, plan_s_max: float) -> None:
+        self._clock = clock
+        self._plan_s_max = plan_s_max
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+
+    def find(self, context: RequestContext, request: Any, parts: FetchParts) -> Answers | None:
+        """Answers to all of the request's partitions, their records planned; None when a leader has to be asked."""
+        if parts.refused or not self._kept:
+            return None
+        now = self._clock.monotonic()
+        answers: Answers = {}
+        for leader_id, pairs in parts.by_leader.items():
+            for topic, partition in pairs:
+                key = _key(context, request, topic, partition)
+                kept = self._kept.get(key)
+                if kept is None or not _is_of(kept, leader_id, partition, now):
+                    return None
+                plan = kept.planned.plan.onward(partition.fetch_offset)
+                if plan is None or plan.size_bytes < partition.partition_max_bytes:
+                    return None
+                answers[topic_key(topic), partition.partition] = PlannedAnswer(
+                    kept.planned.answer, plan, is_onward=True
+                )
+        return answers or None
+
+    def keep(self, context: RequestContext, request: Any, parts: FetchParts, answers: Answers) -> None:
+        """What leaders have just answered."""
+        now = self._clock.monotonic()
+        self._forget_old(now)
+        for leader_id, pairs in parts.by_leader.items():
+            for topic, partition in pairs:
+                planned = answers.get((topic_key(topic), partition.partition))
+                if not isinstance(planned, PlannedAnswer) or planned.answer.aborted_transactions:
+                    continue
+                key = _key(context, request, topic, partition)
+                self._kept[key] = _Kept(leader_id, _epoch(partition), now + self._plan_s_max, planned)
+                self._kept.move_to_end(key)
+
+    def _forget_old(self, now: float) -> None:
+        kept = self._kept
+        while kept and (len(kept) > _PLANS_MAX or next(iter(kept.values())).until_s < now):
+            kept.popitem(last=False)
+
+
+def _key(context: RequestContext, request: Any, topic: Any, partition: Any) -> _Key:
+    client = context.client
+    version = context.head.api_version
+    return client.host, client.port, version, request.isolation_level, topic_key(topic), partition.partition
+
+
+def _epoch(partition: Any) -> int:
+    epoch: int = getattr(partition, "current_leader_epoch", _NO_EPOCH)
+    return epoch
+
+
+def _is_of(kept: _Kept, leader_id: LeaderId, partition: Any, now: float) -> bool:
+    return (
+        now < kept.until_s
+        and kept.leader_id == leader_id
+        and kept.leader_epoch == _epoch(partition)
+        and getattr(partition, "last_fetched_epoch", _NO_EPOCH) == _NO_EPOCH
+    )

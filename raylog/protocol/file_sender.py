@@ -1,0 +1,98 @@
+"""Sends buffers and parts of files over one socket, in order and without waiting: what uvloop's transports cannot (no sendfile).
+
+It has a duplicate of the transport's socket, as a loop lets nobody else watch a socket that a transport has. Whoever uses
+both sees to it that only one of them has something to send at a time.
+"""
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from raylog.model.buffers import Buffer
+from raylog.protocol.file_range import FileRange, Part
+
+_BUFFERS_MAX: Final = 512
+"""In one system call; Linux takes 1,024."""
+
+
+class FileSender:
+    def __init__(self, fd: int, *, on_sent: Callable[[], None], on_error: Callable[[OSError], None]) -> None:
+        """``fd`` is a connected socket that does not block. ``on_sent`` is called each time some of what had to wait has left,
+        ``on_error`` once, when nothing more can be sent. Raises OSError when the socket cannot be duplicated."""
+        self._loop = asyncio.get_running_loop()
+        self._on_sent = on_sent
+        self._on_error = on_error
+        self._socket = socket.socket(fileno=os.dup(fd))
+        self._parts: deque[Part] = deque()
+        self._is_watching = False
+        self.unsent_bytes = 0
+
+    def send(self, parts: Iterable[Part]) -> None:
+        """Send what the socket takes now; the rest follows as it takes more."""
+        for part in parts:
+            self._parts.append(part)
+            self.unsent_bytes += len(part)
+        if not self._is_watching:
+            self._try()
+
+    def close(self) -> None:
+        """Drop what is unsent."""
+        self._parts.clear()
+        self.unsent_bytes = 0
+        self._watch(False)
+        self._socket.close()
+
+    def _continue(self) -> None:
+        self._try()
+        self._on_sent()
+
+    def _try(self) -> None:
+        try:
+            while self._parts:
+                self._sent(self._send_file() if isinstance(self._parts[0], FileRange) else self._send_buffers())
+        except BlockingIOError:
+            self._watch(True)
+        except OSError as error:
+            self.close()
+            self._on_error(error)
+        else:
+            self._watch(False)
+
+    def _send_file(self) -> int:
+        at = self._parts[0]
+        assert isinstance(at, FileRange)
+        sent = os.sendfile(self._socket.fileno(), at.file.fd, at.start, at.size_bytes)
+        if not sent:
+            raise OSError("A file has become shorter while it was sent.")
+        return sent
+
+    def _send_buffers(self) -> int:
+        buffers: list[Buffer] = []
+        flags = 0
+        for part in self._parts:
+            if isinstance(part, FileRange):
+                flags = socket.MSG_MORE  # they need no packet of their own
+                break
+            if len(buffers) == _BUFFERS_MAX:
+                break
+            buffers.append(part)
+        return self._socket.sendmsg(buffers, (), flags)
+
+    def _sent(self, count: int) -> None:
+        self.unsent_bytes -= count
+        parts = self._parts
+        while parts and count >= len(parts[0]):
+            count -= len(parts.popleft())
+        if count:
+            first = parts[0]
+            parts[0] = first.without(count) if isinstance(first, FileRange) else memoryview(first)[count:]
+
+    def _watch(self, is_wanted: bool) -> None:
+        if is_wanted and not self._is_watching:
+            self._loop.add_writer(self._socket, self._continue)
+        elif self._is_watching and not is_wanted:
+            self._loop.remove_writer(self._socket)
+        self._is_watching = is_wanted
