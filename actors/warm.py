@@ -11,18 +11,20 @@ from typing import Any
 
 import ray
 
+from actors.loop_thread import keep_what_is_here
 from actors.main_thread import let_main_thread_sleep
 from actors.parent import end_with_parent
 from actors.settings import WORK_DELAY_S
 from actors.spares import SPARE_TITLE
 from raylog.model.logs import role_logger
 
-_OF_RAY = ("ray._common.pydantic_compat", "ray._private.arrow_serialization")
+_OF_RAY = ("ray._common.pydantic_compat", "ray._private.arrow_serialization", "pydantic.v1")
 """Ray imports these when an actor's arguments arrive; where a version of Ray has them elsewhere, they come then."""
 _OF_LEADERS = (
     "prometheus_client.multiprocess",
     "pyarrow.ipc",
     "actors.compaction",
+    "actors.controller_actor",
     "actors.leader_actor",
     "raylog.leader.leader",
     "raylog.storage.store_url",
@@ -40,6 +42,7 @@ def warm_up() -> None:
     from raylog.leader.registry import served_apis
 
     served_apis()
+    keep_what_is_here()  # so that the leader to come has only its own to look through
     # A spare whose raylet is killed would wait for ever. A role has a watch of its own, which tells its log.
     end_with_parent(role_logger("worker"))
     let_main_thread_sleep(WORK_DELAY_S)

@@ -24,6 +24,8 @@ from raylog.storage.wal_format import HEADER_ALIGNMENT_BYTES
 
 _T = TypeVar("_T")
 _SPARES_KEPT = 2
+_FIRST_BYTES_MAX = 4 << 20
+"""The first segment has less: the first commit of a leader waits for it to be made, and the next is made beside commits."""
 _FULL_RETRY_SECONDS = 1.0
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _BLANK = bytes(HEADER_ALIGNMENT_BYTES)
@@ -80,7 +82,7 @@ class SegmentPool:
         self._doomed_names: list[str] = []
         self._made_bytes = 0
         self._made_count = 0
-        self._wanted_bytes = segment_bytes
+        self._wanted_bytes = min(segment_bytes, _FIRST_BYTES_MAX)
         self._disk_full = False
         self._next_try_at = 0.0
         self._closing = False
