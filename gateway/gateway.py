@@ -133,7 +133,9 @@ class Gateway:
                 routes=self._routes,
                 router=router,
                 block_cache=self._block_cache,
-                plan_cache=PlanCache(self._clock, self._limits.plan_s_max),
+                plan_cache=PlanCache(
+                    self._clock, plan_s_max=self._limits.plan_s_max, ahead_bytes=self._block_cache.read_ahead_bytes_max
+                ),
                 clock=self._clock,
                 rng=self._rng,
                 limits=self._limits,

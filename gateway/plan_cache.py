@@ -5,13 +5,15 @@ fetches. What is planned is committed and never changes; what can be old in an a
 ends, by ``gateway.plan_s_max`` at most, as in a follower's answer in Kafka (KIP-392). Rules:
 
 - All partitions of a fetch are answered from here, or its leaders are asked for all of them.
-- A plan is used while it has as much as the client would take of the partition, so answers are as large as the leader's.
+- A plan is used while it has as much as the client would take of the partition, and what is read ahead behind that: answers
+  are as large as the leader's, and where an object has to be read its reader does not come to a plan's end without the next one.
 - Aborted transactions are named with the records that they are in: a plan that has any is used once, for the fetch that asked.
 - A client that names another leader epoch, or an epoch of the log (KIP-320), is for the leader to answer.
 - Plans are a connection's own, as readers of a partition are at different places.
 """
 
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from gateway.context import RequestContext
@@ -36,8 +38,10 @@ class _Kept(NamedTuple):
 
 
 class PlanCache:
-    def __init__(self, clock: Clock, plan_s_max: float) -> None:
+    def __init__(self, clock: Clock, *, plan_s_max: float, ahead_bytes: int) -> None:
+        """``ahead_bytes``: as much is read ahead of a consumer."""
         self._clock = clock
+        self._ahead_bytes = ahead_bytes
         self._plan_s_max = plan_s_max
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
 
@@ -54,7 +58,7 @@ class PlanCache:
                 if kept is None or not _is_of(kept, leader_id, partition, now):
                     return None
                 plan = kept.planned.plan.onward(partition.fetch_offset)
-                if plan is None or plan.size_bytes < partition.partition_max_bytes:
+                if plan is None or plan.size_bytes < partition.partition_max_bytes + self._ahead_bytes:
                     return None
                 answers[topic_key(topic), partition.partition] = PlannedAnswer(
                     kept.planned.answer, plan, is_onward=True
@@ -62,7 +66,7 @@ class PlanCache:
         return answers or None
 
     def keep(self, context: RequestContext, request: Any, parts: FetchParts, answers: Answers) -> None:
-        """What leaders have just answered."""
+        """What leaders have just answered; marked where its reader has come along the plan before."""
         now = self._clock.monotonic()
         self._forget_old(now)
         for leader_id, pairs in parts.by_leader.items():
@@ -71,6 +75,10 @@ class PlanCache:
                 if not isinstance(planned, PlannedAnswer) or planned.answer.aborted_transactions:
                     continue
                 key = _key(context, request, topic, partition)
+                before = self._kept.get(key)
+                if before is not None and before.planned.plan.onward(partition.fetch_offset) is not None:
+                    planned = replace(planned, is_onward=True)
+                    answers[topic_key(topic), partition.partition] = planned
                 self._kept[key] = _Kept(leader_id, _epoch(partition), now + self._plan_s_max, planned)
                 self._kept.move_to_end(key)
 

@@ -50,6 +50,7 @@ class BlockCache:
         self._block_bytes = block_bytes
         self._capacity_blocks = max(1, capacity_bytes // block_bytes)
         self._read_ahead_blocks_max = read_ahead_blocks_max
+        self.read_ahead_bytes_max = read_ahead_blocks_max * block_bytes
         self._blocks: OrderedDict[tuple[str, int], _Block] = OrderedDict()
         self._sequences: OrderedDict[tuple[str, int], int] = OrderedDict()
         """(key, position a read ended at): blocks to read ahead when the next one goes on there."""

@@ -55,7 +55,7 @@ async def open_store(
     """The store behind ``url``; ``registry`` None: not metered. Raises InvalidError, in one sentence, for a bad URL."""
     scheme, place, options = _parse(url)
     store_limits = (limits or Limits()).store
-    if scheme == "file":
+    if scheme == "file" and "latency" not in options:
         # As many as there are threads, or urgent requests would queue for a thread behind others.
         store_limits = replace(store_limits, requests_max=min(store_limits.requests_max, store_limits.local_threads))
     store = await _open_backend(scheme, place, options, clock, store_limits)

@@ -117,11 +117,12 @@ def batch(offset: int) -> bytes:
 async def old(make_world):
     """Gives a world with old partitions of so many batches each, its store and its leader's log."""
 
-    async def make(*batches: int, retried: bool = False, store=None, **limits):
+    async def make(*batches: int, retried: bool = False, store=None, ahead_bytes=0, **limits):
         store = store or CountingStore()
         seen = RetryingStore(store, clock=SystemClock(), rng=Random(1), limits=PATIENT) if retried else store
         world = await make_world(store=seen, **limits)
         store.registry = world.registry
+        world.gateway._server.services.plan_cache._ahead_bytes = ahead_bytes
         log = OldLog()
         for partition, count in enumerate(batches):
             await log.fill(store, partition, count)
@@ -248,6 +249,21 @@ async def test_a_plan_that_leads_further_serves_the_fetches_that_follow_it(old):
     assert await read_all(client, log) == b"".join(log.contents[0])
     # The plan's last bytes are fewer than the client takes, so there the leader is asked whether there are more.
     assert log.asked == 2
+
+
+async def test_the_next_plan_is_asked_for_while_there_is_as_much_left_as_is_read_ahead(old):
+    world, _, log = await old(40, ahead_bytes=10 * BATCH_VALUE_BYTES)
+    log.ahead_bytes = 20 * BATCH_VALUE_BYTES
+    client = await world.client()
+    asked_at, offset = [], 0
+    while offset < 36:
+        asked = log.asked
+        answer = await client.ask(fetch({("t", 0): offset}, part_bytes=BLOCK))
+        assert records_of(answer)["t", 0] == b"".join(log.contents[0][offset : offset + PER_FETCH])
+        asked_at += [offset] * (log.asked - asked)
+        offset += PER_FETCH
+    # At 0 and at 12 it leads 24 batches on, of which 14 have to be there; from 27 on there are fewer than these.
+    assert asked_at == [0, 12, 24, 27, 30, 33]
 
 
 async def test_each_consumer_follows_a_plan_of_its_own(old):

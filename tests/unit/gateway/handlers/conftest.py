@@ -243,7 +243,7 @@ class Desk:
             routes=self.routes,
             router=router,
             block_cache=None,  # type: ignore[arg-type]
-            plan_cache=PlanCache(clock, limits.plan_s_max),
+            plan_cache=PlanCache(clock, plan_s_max=limits.plan_s_max, ahead_bytes=0),
             clock=clock,
             rng=rng,
             limits=limits,
