@@ -30,6 +30,8 @@ _PORT = frozenset(
         "wake_leader",
         "report_adopted",
         "report_released",
+        "offer_handover",
+        "watch_offers",
         "deleted_of",
         "move_partitions",
         "balance",

@@ -17,6 +17,7 @@ from raylog.model.admin import (
     Adopted,
     ConfigAlteration,
     ConfigResult,
+    HandoverOffer,
     LeaderAssignments,
     Move,
     MoveResult,
@@ -93,6 +94,18 @@ class RayControllerClient:
 
     async def report_released(self, leader_id: LeaderId, log_epoch: LogEpoch, released: Sequence[Released]) -> None:
         await self._call("report_released", leader_id, log_epoch, list(released))
+
+    async def offer_handover(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, handover: int, partitions: Sequence[TopicPartition]
+    ) -> None:
+        # Only time is lost without it.
+        await self._call("offer_handover", leader_id, log_epoch, handover, list(partitions), patience_s=0.0)
+
+    async def watch_offers(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, read: Sequence[HandoverOffer]
+    ) -> tuple[HandoverOffer, ...]:
+        offers: tuple[HandoverOffer, ...] = await self._call("watch_offers", leader_id, log_epoch, list(read))
+        return offers
 
     async def deleted_of(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         deleted: list[TopicPartition] = await self._call("deleted_of", list(partitions))

@@ -29,6 +29,7 @@ from controller.metrics import ControllerMetrics
 from controller.moves import move_partitions
 from controller.node_keeper import NodeKeeper, NodeLauncher
 from controller.nodes import Node, on_gone_nodes, settle, waits_for_a_node
+from controller.offers import HandoverOffers
 from controller.records import (
     ClusterCreated,
     DeploymentStarted,
@@ -49,6 +50,7 @@ from raylog.model.admin import (
     Adopted,
     ConfigAlteration,
     ConfigResult,
+    HandoverOffer,
     LeaderAssignments,
     Move,
     MoveResult,
@@ -164,6 +166,14 @@ class Controller:
             until=self._until,
             watch=self._watch,
             book=self._balancer.book,
+            offers=HandoverOffers(
+                journal=self._serving,
+                until=self._until,
+                changed=self._wake_all,
+                watch=self._watch,
+                poll_s_max=limits.controller.poll_s_max,
+                read_s_max=limits.controller.offer_s_max,
+            ),
             poll_s_max=limits.controller.leader_poll_s_max,
         )
         self._topics = TopicDesk(
@@ -292,6 +302,16 @@ class Controller:
 
     async def report_released(self, leader_id: LeaderId, log_epoch: LogEpoch, reports: Sequence[Released]) -> None:
         await self._desk.report_released(leader_id, log_epoch, reports)
+
+    async def offer_handover(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, handover: int, partitions: Sequence[TopicPartition]
+    ) -> None:
+        await self._desk.offer_handover(leader_id, log_epoch, handover, partitions)
+
+    async def watch_offers(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, read: Sequence[HandoverOffer]
+    ) -> tuple[HandoverOffer, ...]:
+        return await self._desk.watch_offers(leader_id, log_epoch, read)
 
     async def deleted_of(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         return self._desk.deleted_of(partitions)

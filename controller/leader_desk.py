@@ -10,10 +10,11 @@ from controller.balance.book import LoadBook
 from controller.journal import Journal
 from controller.leader_watch import LeaderWatch
 from controller.moves import released
+from controller.offers import HandoverOffers
 from controller.records import Adoption, Destination, PartitionsAdopted, PartitionsMoving
 from controller.rules import ClusterRules
 from controller.state import MetadataState, leader_registered
-from raylog.model.admin import Adopted, LeaderAssignments, Released
+from raylog.model.admin import Adopted, HandoverOffer, LeaderAssignments, Released
 from raylog.model.errors import FencedError, InvalidError, RetryError
 from raylog.model.ids import LeaderId, LogEpoch, TopicPartition
 from raylog.model.load import LoadReport
@@ -31,6 +32,7 @@ class LeaderDesk:
         until: Callable[[Callable[[], bool], float], Awaitable[bool]],
         watch: LeaderWatch,
         book: LoadBook,
+        offers: HandoverOffers,
         poll_s_max: float,
     ) -> None:
         """``until`` waits for something that commits bring about, so many seconds at most, and says whether it came."""
@@ -39,6 +41,7 @@ class LeaderDesk:
         self._until = until
         self._watch = watch
         self._book = book
+        self._offers = offers
         self._poll_s_max = poll_s_max
         self._floor = 0
         self._versions: dict[LeaderId, int] = {}
@@ -93,6 +96,18 @@ class LeaderDesk:
         _known(journal.planned, leader_id, log_epoch)
         journal.submit(released(journal.planned, leader_id, log_epoch, reports))
         await journal.settled()
+
+    async def offer_handover(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, handover: int, partitions: Sequence[TopicPartition]
+    ) -> None:
+        _known(self._journal().durable, leader_id, log_epoch)
+        await self._offers.offer(leader_id, handover, partitions)
+
+    async def watch_offers(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, read: Sequence[HandoverOffer]
+    ) -> tuple[HandoverOffer, ...]:
+        _known(self._journal().durable, leader_id, log_epoch)
+        return await self._offers.watch(leader_id, read)
 
     def deleted_of(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         topics = self._journal().durable.topics

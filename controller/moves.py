@@ -42,7 +42,7 @@ def released(
     # Routes show the partition at the epoch of the leader's newest open, whichever open it was that has released it.
     epoch = log_epoch if endpoint is None else max(log_epoch, endpoint.log_epoch)
     departures = tuple(
-        Departure(*report.partition, report.handover, report.epoch_base + epoch)
+        Departure(*report.partition, report.handover, report.epoch_base + epoch, report.changes)
         for report in reports
         if state.leads(leader_id, report.partition) and _tenure(state, report.partition) == report.epoch_base
     )

@@ -1,10 +1,10 @@
 """The records of the metadata log: every change of the cluster's metadata, as JSON that other programs can read.
 
-A slot's meta, and a checkpoint's state, is ``{"version": 3, "records": [{"type": …, …}, …]}``. A record cannot be ignored, so a
+A slot's meta, and a checkpoint's state, is ``{"version": 4, "records": [{"type": …, …}, …]}``. A record cannot be ignored, so a
 reader that does not know a record's type or a field refuses the log. New fields need a default, with which records of earlier
 versions are read, and a new version, so that an earlier Raylog says why it refuses. Version 1 had no ``deployment_started``,
 ``node_draining`` and ``leader_placed``, and no ``node`` and ``mount`` in ``leader_added``; version 2 no ``for_scaling`` in
-``node_draining``.
+``node_draining``; version 3 no changes in ``partitions_released``.
 """
 
 import json
@@ -13,10 +13,11 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from raylog.model.changes import Changes
 from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicId
 
-RECORDS_VERSION = 3
+RECORDS_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +152,8 @@ class Departure(NamedTuple):
     """The number of the leader's handover that has the partition."""
     leader_epoch: int
     """The highest that anybody can have seen of the partition."""
+    changes: Changes | None = None
+    """After the handover was written; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

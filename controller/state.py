@@ -312,8 +312,8 @@ class MetadataState:
 
     def _release(self, record: PartitionsReleased) -> frozenset[LeaderId]:
         changed: dict[TopicPartition, PartitionState] = {}
-        for topic_id, number, handover, leader_epoch in record.released:
-            partition = TopicPartition(topic_id, number)
+        for left in record.released:
+            partition = TopicPartition(left.topic_id, left.partition)
             if not self.leads(record.leader_id, partition):
                 continue
             state = self._state(partition)
@@ -324,7 +324,11 @@ class MetadataState:
             leader_id = state.leader_id if state.moving_to is None else state.moving_to
             self._led.setdefault(leader_id, {})[partition] = None
             source = TakenFrom(
-                leader_id=record.leader_id, handover=handover, leader_epoch=leader_epoch, epoch_base=state.epoch_base
+                leader_id=record.leader_id,
+                handover=left.handover,
+                leader_epoch=left.leader_epoch,
+                epoch_base=state.epoch_base,
+                changes=left.changes,
             )
             changed[partition] = PartitionState(leader_id=leader_id, taken_from=source)
         self._replace(changed.items())
@@ -417,7 +421,10 @@ class MetadataState:
             yield PartitionsAdopted(leader_id=leader_id, adopted=adopted)
             moved = tuple(Destination(*partition, self.present_leader(partition)) for partition, _ in sources)
             yield PartitionsMoving(moves=moved)
-            left = tuple(Departure(*partition, source.handover, source.leader_epoch) for partition, source in sources)
+            left = tuple(
+                Departure(*partition, source.handover, source.leader_epoch, source.changes)
+                for partition, source in sources
+            )
             yield PartitionsReleased(leader_id=leader_id, released=left)
         moves = tuple(Destination(*p, leader_id) for leader_id, expected in self._expected.items() for p in expected)
         if moves:

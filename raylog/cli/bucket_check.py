@@ -13,7 +13,7 @@ from controller.journal import checkpoint_records, slot_records
 from controller.state import MetadataState
 from raylog.cli.object_check import verify_object
 from raylog.leader.batch_reader import object_key
-from raylog.leader.handover_reader import HandoverReader
+from raylog.leader.handover_reader import HandoverReader, Source
 from raylog.leader.log_mark import mark_leader_log
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import CorruptError, NotFoundError, RetryError
@@ -154,7 +154,8 @@ async def _pending(store: ObjectStore, state: MetadataState) -> frozenset[str]:
     for partition, source in state.pending():
         keys.add(handover_key(source.leader_id, source.handover))
         try:
-            states = await reader.states([(partition, source.leader_id, source.handover)])
+            begins = Source(partition, source.leader_id, source.handover, source.changes)
+            states = await reader.states([begins])
         except NotFoundError:
             continue  # what is missing is told of by its key
         keys |= {object_key(row) for row in OffsetIndex(states[partition].index)}

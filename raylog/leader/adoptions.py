@@ -1,5 +1,9 @@
 """Partitions come and go by durable events of the leader log. The events take effect where their slot settles, so that a
-checkpoint taken at that slot has exactly what a replay up to it would have. Also keeps the settings that partitions are given."""
+checkpoint taken at that slot has exactly what a replay up to it would have. Also keeps the settings that partitions are given.
+
+A partition that is taken over serves sooner: from when the event is on its way, as the WAL has it before the partition's batches,
+of which none is acknowledged before it. No checkpoint has the partition until its slot has settled.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -12,7 +16,7 @@ from raylog.model.logs import RoleLogger, fields
 from raylog.partition.config import PartitionConfig
 from raylog.partition.flushed_state import PartitionSnapshot
 from raylog.partition.partition import Partition
-from raylog.storage.slot_events import Adopt, HandOver, Release, TakeOver
+from raylog.storage.slot_events import Adopt, HandOver, Release, TakeOver, WalPosition
 
 
 class Adoptions:
@@ -31,8 +35,6 @@ class Adoptions:
         self._log_epoch = log_epoch
         self._logger = logger
         self._broker_configs: Mapping[str, str] = {}
-        self._handed: dict[TopicPartition, PartitionSnapshot] = {}
-        """What partitions begin with whose take-over is on its way into the log."""
         self._last_config: tuple[Mapping[str, str], PartitionConfig] | None = None
         """A topic's settings and what they mean: its partitions come one after another, often a thousand of them."""
 
@@ -56,18 +58,19 @@ class Adoptions:
 
     def adopted(self, event: Adopt) -> None:
         """The adoption is durable: the partition serves."""
+        self._releases.led_again(event.partition)
         self._begin(event, None)
 
-    def expect(self, partition: TopicPartition, state: PartitionSnapshot) -> None:
-        """The event of the partition's take-over is about to be written: with this it begins."""
-        self._handed[partition] = state
+    def take_over(self, event: TakeOver, state: PartitionSnapshot) -> None:
+        """The take-over is on its way into WAL and log: the partition serves, and begins with ``state``."""
+        self._begin(event, state).is_adopted = False
 
     def taken_over(self, event: TakeOver) -> None:
-        """The take-over is durable: the partition serves."""
-        self._begin(event, self._handed.pop(event.partition))
-
-    def _begin(self, event: Adopt | TakeOver, state: PartitionSnapshot | None) -> None:
+        """The take-over is in a durable slot."""
         self._releases.led_again(event.partition)
+        self._partitions[event.partition].is_adopted = True
+
+    def _begin(self, event: Adopt | TakeOver, state: PartitionSnapshot | None) -> HostedPartition:
         core = Partition(
             partition=event.partition,
             topic_name=event.topic_name,
@@ -76,12 +79,16 @@ class Adoptions:
         )
         core.become_leader(LeaderEpoch(event.epoch_base + self._log_epoch))
         tail = self._cache.open(core.log_end_offset)
-        self._partitions.add(HostedPartition(core, tail, epoch_base=event.epoch_base, configs=event.configs))
+        hosted = HostedPartition(core, tail, epoch_base=event.epoch_base, configs=event.configs)
+        self._partitions.add(hosted)
+        return hosted
 
     def handed_over(self, event: HandOver) -> None:
         """The release for another leader is durable: the log remembers it until the controller knows."""
+        hosted = self._partitions[event.partition]
+        assert hosted.core.flushed_end_offset == event.end_offset, event
         self.released(event)
-        self._releases.handed_over(event)
+        self._releases.handed_over(event, hosted.core)
 
     def released(self, event: Release | HandOver) -> None:
         """The release is durable: nothing of the partition is left here."""
@@ -89,6 +96,10 @@ class Adoptions:
         assert hosted is not None and not hosted.is_serving, event
         self._partitions.remove(hosted)
         self._cache.close(hosted.tail)
+
+    def wal_is_here(self, position: WalPosition) -> None:
+        """The position is in a durable slot."""
+        self._releases.wal_is_here(position)
 
     def _config(self, topic_name: str, configs: Mapping[str, str]) -> PartitionConfig:
         if self._last_config is None or self._last_config[0] != configs:

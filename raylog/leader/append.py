@@ -4,6 +4,7 @@ What is appended is not shown or acknowledged here; ``acks`` does both once the 
 been given out the step is done whole, or the leader ends: a log with a hole in it must not be gone on with.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -17,12 +18,14 @@ from raylog.leader.tail_cache import TailCache
 from raylog.leader.write_buffer import Cut, WriteBuffer
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock
-from raylog.model.ids import Lsn
+from raylog.model.ids import LogEpoch, Lsn
 from raylog.partition.outcomes import Appended, AppendOutcome, PlacedBatch, Rejected
 from raylog.protocol.batch import BatchHeader
 from raylog.storage.reference import Reference
+from raylog.storage.slot_events import TakeOver
 from raylog.storage.upload import uploaded_at_ms
 from raylog.storage.wal import Wal, WalEntry
+from raylog.storage.wal_take_over import encode_take_over
 
 _NOT_BY_REFERENCE: Final = Rejected(
     ErrorCode.not_leader_or_follower, "The upload is too old to be referred to, or the WAL takes no references."
@@ -131,6 +134,18 @@ class Appender:
                 self._on_fatal(error)
             raise
         return outcome
+
+    def take_over(self, event: TakeOver, epoch: LogEpoch) -> asyncio.Future[None]:
+        """Append the adoption of a partition, before anything is appended to that; done when it is in a durable slot.
+
+        What is appended after it is durable no sooner than it is, in the WAL or in the slots.
+        """
+        body = encode_take_over(event, epoch)
+        lsn = self.last_lsn = Lsn(self.last_lsn + 1)
+        self._wal.append(WalEntry(lsn, event.partition, (body,), len(body), is_take_over=True))
+        written = self._buffer.add_event(event, lsn)
+        self._flusher.poke()
+        return written
 
     def recovered(self, hosted: HostedPartition, batches: tuple[PlacedBatch, ...]) -> None:
         """Batches that an earlier writer left in the WAL: durable already, but in no slot."""

@@ -1,7 +1,8 @@
 """What this leader is to lead, as the controller says: registered once, followed by long poll for ever.
 
 - A partition is adopted by an event in the leader's own log. It serves, and is reported, once that is durable.
-- One that was led before is taken over: it begins as the handover says that its assignment names (``handovers``).
+- One that was led before is taken over: it begins as the handover says that its assignment names (``handovers``), and serves
+  while the event is on its way (``adoptions``).
 - One that the controller knows to be adopted and the log does not was lost with the bucket's objects: CorruptError.
 - A partition that another leader waits for stops serving, and is released by an event that names its handover, which the
   controller is told of. One whose topic is deleted is released by an event that says where it ended. That it is not assigned any
@@ -14,23 +15,26 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from raylog.leader.adoptions import Adoptions
+from raylog.leader.append import Appender
+from raylog.leader.backoff import backoff
+from raylog.leader.early_calls import EarlyCalls
 from raylog.leader.flusher import Flusher
-from raylog.leader.handover_reader import HandoverReader
+from raylog.leader.handover_reader import HandoverReader, Source, as_released
 from raylog.leader.handovers import Handovers
 from raylog.leader.hosted import HostedPartition, HostedPartitions
+from raylog.leader.incoming import Incoming
 from raylog.leader.load_meter import LoadMeter
-from raylog.leader.recovery import backoff
 from raylog.leader.write_buffer import WriteBuffer
-from raylog.model.admin import Adopted, Assignment, ControllerClient, LeaderAssignments
+from raylog.model.admin import Adopted, Assignment, ControllerClient, LeaderAssignments, TakenFrom
 from raylog.model.clock import Clock, Random
-from raylog.model.errors import CorruptError, NotFoundError, RetryError
+from raylog.model.errors import CorruptError, RetryError
 from raylog.model.ids import TopicPartition
 from raylog.model.limits import LeaderLimits
 from raylog.model.logs import RoleLogger, fields
 from raylog.model.routing import LeaderEndpoint
 from raylog.partition.flushed_state import PartitionSnapshot
 from raylog.storage.object_store import ObjectStore
-from raylog.storage.slot_events import Adopt, SlotEvent, TakeOver
+from raylog.storage.slot_events import Adopt, TakeOver
 
 
 class AssignmentFollower:
@@ -40,10 +44,13 @@ class AssignmentFollower:
         endpoint: LeaderEndpoint,
         controller: ControllerClient,
         partitions: HostedPartitions,
+        appender: Appender,
         buffer: WriteBuffer,
         flusher: Flusher,
         adoptions: Adoptions,
         handovers: Handovers,
+        incoming: Incoming,
+        early_calls: EarlyCalls,
         loads: LoadMeter,
         store: ObjectStore,
         clock: Clock,
@@ -55,10 +62,13 @@ class AssignmentFollower:
         self._endpoint = endpoint
         self._controller = controller
         self._partitions = partitions
+        self._appender = appender
         self._buffer = buffer
         self._flusher = flusher
         self._adoptions = adoptions
         self._handovers = handovers
+        self._incoming = incoming
+        self._early_calls = early_calls
         self._loads = loads
         self._store = store
         self._clock = clock
@@ -148,56 +158,59 @@ class AssignmentFollower:
                     f"{topic}, which it has adopted: objects are missing in the bucket. Restore them."
                 )
 
-    async def _adopt(self, assigned: list[Assignment]) -> None:
-        """A new partition's first leader epoch is 0; one that is taken over gets one above all that were seen of it."""
+    async def _adopt(self, assigned: Sequence[Assignment]) -> None:
+        """Returns once the adoptions are in durable slots. A new partition's first leader epoch is 0; one that is taken over gets
+        one above all that were seen of it."""
         states = await self._states(assigned)
-        events: list[Adopt | TakeOver] = []
-        for a in assigned:
-            source = a.taken_from
-            if source is None:
-                events.append(
-                    Adopt(
-                        partition=a.partition,
-                        epoch_base=-self._endpoint.log_epoch,
-                        topic_name=a.topic_name,
-                        configs=dict(a.configs),
-                    )
-                )
-                continue
-            self._adoptions.expect(a.partition, states[a.partition])
-            events.append(
-                TakeOver(
-                    partition=a.partition,
-                    # Bases rise with each adoption, so that a report of an earlier one is known by its base.
-                    epoch_base=max(source.leader_epoch + 1 - self._endpoint.log_epoch, source.epoch_base + 1),
-                    topic_name=a.topic_name,
-                    from_leader=source.leader_id,
-                    handover=source.handover,
-                    configs=dict(a.configs),
-                )
-            )
-        await self._write(events)
-        self._unreported += [self._partitions[a.partition] for a in assigned]
-
-    async def _write(self, events: Sequence[SlotEvent]) -> None:
-        """Returns once the events are durable and have taken effect."""
-        written = [self._buffer.add_event(event) for event in events]
+        written = [
+            self._begin(a) if a.taken_from is None else self._take_over(a, a.taken_from, states[a.partition])
+            for a in assigned
+        ]
+        self._early_calls.serve_ready()
         self._flusher.poke()
         await asyncio.gather(*written)
+        self._unreported += [self._partitions[a.partition] for a in assigned]
+
+    def _begin(self, a: Assignment) -> asyncio.Future[None]:
+        return self._buffer.add_event(
+            Adopt(
+                partition=a.partition,
+                epoch_base=-self._endpoint.log_epoch,
+                topic_name=a.topic_name,
+                configs=dict(a.configs),
+            )
+        )
+
+    def _take_over(self, a: Assignment, source: TakenFrom, state: PartitionSnapshot) -> asyncio.Future[None]:
+        event = TakeOver(
+            partition=a.partition,
+            # Bases rise with each adoption, so that a report of an earlier one is known by its base.
+            epoch_base=max(source.leader_epoch + 1 - self._endpoint.log_epoch, source.epoch_base + 1),
+            topic_name=a.topic_name,
+            from_leader=source.leader_id,
+            handover=source.handover,
+            changes=source.changes,
+            configs=dict(a.configs),
+        )
+        written = self._appender.take_over(event, self._endpoint.log_epoch)
+        self._adoptions.take_over(event, state)
+        return written
 
     async def _states(self, assigned: Sequence[Assignment]) -> Mapping[TopicPartition, PartitionSnapshot]:
         """What those begin with that were led before. Waits while the bucket is away; raises CorruptError."""
-        sources = [(a.partition, a.taken_from) for a in assigned if a.taken_from is not None]
-        for pause in backoff(self._rng):
-            try:
-                reader = HandoverReader(self._store)
-                return await reader.states((p, source.leader_id, source.handover) for p, source in sources)
-            except RetryError as error:
-                self._logger.warning("a handover cannot be read now, trying again", extra=fields(error=error))
-                await self._clock.sleep(pause)
-            except NotFoundError as error:
-                raise CorruptError(f"What an earlier leader handed over is not there: {error}") from error
-        raise AssertionError("pauses never end")
+        states: dict[TopicPartition, PartitionSnapshot] = {}
+        unread: list[Source] = []
+        for a in assigned:
+            if a.taken_from is None:
+                continue
+            source = Source(a.partition, a.taken_from.leader_id, a.taken_from.handover, a.taken_from.changes)
+            handed = self._incoming.take(a.partition, a.taken_from)
+            if handed is None:
+                unread.append(source)
+            else:
+                states[a.partition] = as_released(handed, source)
+        reader = HandoverReader(self._store)
+        return states | await reader.patiently(unread, self._clock, self._rng, self._logger)
 
     async def _report_released(self, partitions: Sequence[TopicPartition]) -> None:
         """Tell of those that this log has released; they are forgotten when the next assignments show that it is known."""
@@ -206,7 +219,9 @@ class AssignmentFollower:
             await self._controller.report_released(self._endpoint.leader_id, self._endpoint.log_epoch, released)
 
     async def _report(self) -> None:
-        if self._unreported:
-            report = [Adopted(partition=hosted.partition, epoch_base=hosted.epoch_base) for hosted in self._unreported]
-            await self._controller.report_adopted(self._endpoint.leader_id, self._endpoint.log_epoch, report)
-            self._unreported.clear()
+        """Tell of adoptions in durable slots; one that recovery has found in the WAL alone is told of with a later poll."""
+        report = [hosted for hosted in self._unreported if hosted.is_adopted]
+        if report:
+            adopted = [Adopted(partition=hosted.partition, epoch_base=hosted.epoch_base) for hosted in report]
+            await self._controller.report_adopted(self._endpoint.leader_id, self._endpoint.log_epoch, adopted)
+            self._unreported = [hosted for hosted in self._unreported if not hosted.is_adopted]

@@ -3,7 +3,8 @@ Arrow for what is long. A handover has the same encoding.
 
 ``[magic 4][version u16][reserved u16][head bytes u32][index bytes u64][producers bytes u64]``, then the three parts, each padded
 to 8 bytes. The head names the partitions; the tables' ``row`` column says which of them a row belongs to. Version 1 had the
-partitions alone for a head; version 3 is written where rows point into uploads, and is otherwise version 2.
+partitions alone for a head, versions 2 and 3 (where rows point into uploads) no changes of what was released and no
+WAL position.
 """
 
 import json
@@ -22,13 +23,13 @@ from raylog.leader.releases import Release, ReleasesSnapshot
 from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import TopicId, TopicPartition
 from raylog.partition.flushed_state import PartitionSnapshot
-from raylog.partition.offset_index import UPLOAD, IndexEntry, IndexSnapshot
+from raylog.partition.offset_index import IndexEntry, IndexSnapshot
 from raylog.partition.outcomes import AbortedTransaction
 from raylog.partition.producer_state import ProducerBatch, ProducerSnapshot
 from raylog.partition.transactions import TransactionsSnapshot
+from raylog.storage.slot_events import WalPosition
 
-VERSION: Final = 3
-_VERSION_WITHOUT_UPLOADS: Final = 2
+VERSION: Final = 4
 _VERSION_WITHOUT_RELEASES: Final = 1
 
 _MAGIC: Final = b"RLCP"
@@ -58,15 +59,14 @@ def encode_checkpoint(partitions: Sequence[LedSnapshot], releases: ReleasesSnaps
     head = {
         "partitions": [_head(led) for led in partitions],
         "first_slot_handed_over": releases.first_slot,
+        "wal_position": [releases.wal_position.epoch, releases.wal_position.lsn],
         "untold_releases": [
-            (str(partition.topic_id), partition.partition, release.epoch_base, release.handover)
+            (str(partition.topic_id), partition.partition, release.epoch_base, release.handover, release.changes)
             for partition, release in releases.untold
         ],
     }
     parts = (json.dumps(head, separators=(",", ":")).encode(), _encode_index(partitions), _encode_producers(partitions))
-    has_uploads = any(UPLOAD in led.state.index.columns[0] for led in partitions)
-    version = VERSION if has_uploads else _VERSION_WITHOUT_UPLOADS
-    envelope = _ENVELOPE.pack(_MAGIC, version, 0, *map(len, parts))
+    envelope = _ENVELOPE.pack(_MAGIC, VERSION, 0, *map(len, parts))
     return envelope + b"".join(part + b"\0" * (-len(part) % _ALIGNMENT) for part in parts)
 
 
@@ -89,6 +89,7 @@ def decode_checkpoint_state(data: bytes) -> LogSnapshot:
         head = json.loads(bytes(parts[0]))
         if version == _VERSION_WITHOUT_RELEASES:
             head = {"partitions": head, "first_slot_handed_over": 0, "untold_releases": []}
+        epoch, lsn = head.get("wal_position", (0, 0))
         indexes = _decode_index(parts[1])
         producers = _decode_producers(parts[2])
         return LogSnapshot(
@@ -98,12 +99,13 @@ def decode_checkpoint_state(data: bytes) -> LogSnapshot:
             ),
             releases=ReleasesSnapshot(
                 first_slot=head["first_slot_handed_over"],
+                wal_position=WalPosition(epoch=epoch, lsn=lsn),
                 untold=tuple(
                     (
                         TopicPartition(TopicId(UUID(topic_id)), number),
-                        Release(epoch_base=epoch_base, handover=handover),
+                        Release(epoch_base=epoch_base, handover=handover, changes=changes[0] if changes else None),
                     )
-                    for topic_id, number, epoch_base, handover in head["untold_releases"]
+                    for topic_id, number, epoch_base, handover, *changes in head["untold_releases"]
                 ),
             ),
         )

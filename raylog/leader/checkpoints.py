@@ -110,8 +110,8 @@ class Checkpoints:
         slot = self._settled_slot
         self._rows_covered += self._rows
         self._rows = 0
-        releases = self._releases.snapshot()
         snapshots = await self._copy()
+        releases = self._releases.snapshot()  # last, as a partition that left meanwhile is in no copy
         state = await asyncio.get_running_loop().run_in_executor(None, encode_checkpoint, snapshots, releases)
         await self._log.write_checkpoint(slot, state)
         self.newest_slot = slot
@@ -127,8 +127,8 @@ class Checkpoints:
     async def _copy(self) -> list[LedSnapshot]:
         snapshots = []
         async for hosted in in_turns(list(self._partitions), self._clock):
-            if self._partitions.settling(hosted.partition) is not hosted:
-                continue  # released meanwhile, even if led again: the slots after this checkpoint say so
+            if self._partitions.settling(hosted.partition) is not hosted or not hosted.is_adopted:
+                continue  # released or taken over meanwhile: the slots after this checkpoint say so
             snapshots.append(self._snapshot(hosted))
         return snapshots
 

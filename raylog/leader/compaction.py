@@ -141,7 +141,7 @@ class Compaction:
     def _may_swap(self, part: SwapPart) -> bool:
         """Not in a partition that is leaving: its handover says where its batches lie, and what must stay for that."""
         hosted = self._partitions.get(part.partition)
-        return hosted is not None and hosted.is_serving
+        return hosted is not None and not hosted.is_leaving
 
     async def _write(self, event: SlotEvent) -> None:
         """Returns once the event is durable and has taken effect."""

@@ -8,6 +8,7 @@ from raylog.leader.acks import Acks
 from raylog.leader.admission import Admission
 from raylog.leader.append import Appender
 from raylog.leader.batch_reader import BatchReader
+from raylog.leader.early_calls import EarlyCalls
 from raylog.leader.fetch import Fetcher
 from raylog.leader.hosted import HostedPartitions
 from raylog.leader.internal_log import LeaderInternalLog
@@ -44,6 +45,7 @@ class LeaderContext:
     log_starts: LogStarts
     produce_answers: ProduceAnswers
     internal_log: LeaderInternalLog
+    early_calls: EarlyCalls
     coordinators: "GroupCoordinators"
     fail: Callable[[Exception], None]
     """Ends the leader: a broken invariant."""

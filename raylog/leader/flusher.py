@@ -20,7 +20,7 @@ from raylog.storage.fenced_log import FencedLog
 from raylog.storage.wal import FlushPolicy
 
 _HEAVY_ROWS = 2000
-"""A slot with more index and producer rows is encoded in a thread, as it would hold up the loop for milliseconds."""
+"""A slot with more rows and events is encoded in a thread, as it would hold up the loop for milliseconds."""
 
 
 class Flusher:
@@ -139,8 +139,10 @@ class Flusher:
 
     def _cut(self, now: float) -> None:
         cut = self._buffer.cut()
-        self._last_cut_at, self._first_entry_at = now, None
-        if cut.draft.is_spilled or len(cut.meta.index) + len(cut.meta.producers) > _HEAVY_ROWS:
+        self._first_entry_at = None
+        if cut.partitions:
+            self._last_cut_at = now  # events are cut at once, and batches do not wait because of them
+        if cut.draft.is_spilled or len(cut.meta.index) + len(cut.meta.producers) + len(cut.meta.events) > _HEAVY_ROWS:
             self._is_preparing = True
             task = self._loop.create_task(self._append_prepared(cut))
         else:

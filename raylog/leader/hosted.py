@@ -18,7 +18,7 @@ _EXPIRATION_MS_DEFAULT = PartitionConfig().producer_id_expiration_ms
 class HostedPartition:
     """One led partition: its state machine, and what the shell keeps beside it."""
 
-    __slots__ = ("configs", "core", "epoch_base", "is_serving", "since_s", "tail", "work")
+    __slots__ = ("configs", "core", "epoch_base", "is_adopted", "is_leaving", "is_serving", "since_s", "tail", "work")
 
     def __init__(self, core: Partition, tail: PartitionTail, *, epoch_base: int, configs: Mapping[str, str]) -> None:
         self.core = core
@@ -31,6 +31,10 @@ class HostedPartition:
         """When it began to be led here, by the monotonic clock."""
         self.is_serving = True
         """False once it is being released: nothing is appended or read any more, what was appended is settled."""
+        self.is_adopted = True
+        """False while the adoption is in no durable slot: it serves already, as the WAL has the adoption before its batches."""
+        self.is_leaving = False
+        """What its next leader begins with is being written: its batches stay where they are."""
 
     @property
     def partition(self) -> TopicPartition:

@@ -19,11 +19,13 @@ from raylog.leader.compaction import Compaction
 from raylog.leader.compactor import Compactor, StoreCompactor
 from raylog.leader.context import LeaderContext
 from raylog.leader.coordinator import GroupCoordinators
+from raylog.leader.early_calls import EarlyCalls
 from raylog.leader.fetch import Fetcher
 from raylog.leader.flusher import Flusher
 from raylog.leader.handovers import Handovers
 from raylog.leader.hosted import HostedPartition, HostedPartitions
 from raylog.leader.housekeeping import Housekeeping
+from raylog.leader.incoming import Incoming
 from raylog.leader.internal_log import LeaderInternalLog
 from raylog.leader.listener import Listener
 from raylog.leader.load_meter import LoadMeter
@@ -131,6 +133,7 @@ class Leader:
         self._own(parts.housekeeping.run())
         self._own(parts.retention.run())
         self._own(parts.compaction.run())
+        self._own(parts.incoming.run())
         registered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._own(self._follow_assignments(parts, endpoint, registered))
         await asyncio.wait((registered, self.closed), return_when=asyncio.FIRST_COMPLETED)
@@ -212,10 +215,13 @@ class Leader:
             endpoint=endpoint,
             controller=self._controller,
             partitions=context.partitions,
+            appender=context.appender,
             buffer=parts.buffer,
             flusher=parts.flusher,
             adoptions=parts.adoptions,
             handovers=parts.handovers,
+            incoming=parts.incoming,
+            early_calls=context.early_calls,
             loads=parts.loads,
             store=self._store,
             clock=self._clock,
@@ -299,6 +305,7 @@ class Leader:
             on_fatal=self.fail,
         )
         admission = Admission(appender, clock, metrics)
+        early_calls = EarlyCalls(clock, bytes_max=limits.early_bytes_max, s_max=limits.early_s_max)
         log_starts = LogStarts(buffer, flusher)
         checkpoints = Checkpoints(
             leader_id=self._leader_id,
@@ -334,6 +341,7 @@ class Leader:
             log_starts=log_starts,
             produce_answers=ProduceAnswers(),
             internal_log=internal_log,
+            early_calls=early_calls,
             coordinators=GroupCoordinators(
                 log=internal_log, controller=self._controller, clock=clock, rng=self._rng, logger=self._log
             ),
@@ -351,7 +359,7 @@ class Leader:
             checkpoints=checkpoints,
             loads=loads,
         )
-        _host(recovered, partitions, cache, appender)
+        _host(recovered, partitions, cache, buffer, appender)
         return _Parts(
             log=log,
             buffer=buffer,
@@ -367,11 +375,22 @@ class Leader:
                 releases=recovered.releases,
                 buffer=buffer,
                 flusher=flusher,
+                controller=self._controller,
                 clock=clock,
                 rng=self._rng,
                 grace_s=self._limits.log.trim_grace_s,
                 logger=self._log,
                 on_stopped=fetcher.failed,
+            ),
+            incoming=Incoming(
+                leader_id=self._leader_id,
+                log_epoch=log.epoch,
+                store=self._store,
+                controller=self._controller,
+                early_calls=early_calls,
+                clock=clock,
+                rng=self._rng,
+                logger=self._log,
             ),
             housekeeping=housekeeping,
             loads=loads,
@@ -395,11 +414,16 @@ class Leader:
         )
 
 
-def _host(recovered: Recovered, partitions: HostedPartitions, cache: TailCache, appender: Appender) -> None:
+def _host(
+    recovered: Recovered, partitions: HostedPartitions, cache: TailCache, buffer: WriteBuffer, appender: Appender
+) -> None:
     """Recovered partitions serve again, with what only the WAL had as their unflushed tail."""
     for led in recovered.partitions.values():
         tail = cache.open(led.core.flushed_end_offset)
         partitions.add(HostedPartition(led.core, tail, epoch_base=led.epoch_base, configs=led.configs))
+    for event in recovered.taken_over:
+        partitions[event.partition].is_adopted = False
+        buffer.add_event(event)
     for partition, batches in recovered.tail:
         hosted = partitions.get(partition)
         assert hosted is not None, partition
@@ -417,6 +441,7 @@ class _Parts:
     settling: Settling
     checkpoints: Checkpoints
     handovers: Handovers
+    incoming: Incoming
     housekeeping: Housekeeping
     loads: LoadMeter
     retention: Retention
@@ -434,6 +459,7 @@ class _Parts:
         context.internal_log.stop(error)
         context.acks.stop(error)
         context.admission.stop()
+        context.early_calls.stop()
         context.fetcher.stop()
         context.unflushed.stop()
         self.flusher.stop(error)

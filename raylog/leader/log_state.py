@@ -26,6 +26,7 @@ from raylog.storage.slot_events import (
     SlotEvent,
     Swap,
     TakeOver,
+    WalPosition,
 )
 
 
@@ -88,12 +89,24 @@ class LogState:
         """One more slot, with what the handovers of ``taken_over`` say. Raises CorruptError when its rows do not continue what
         came before."""
         for event in meta.events:
-            self._apply_event(slot, event, handed)
+            if not isinstance(event, HandOver):
+                self._apply_event(slot, event, handed)
         producers = _by_partition(meta.producers)
         for partition, rows in _by_partition(meta.index).items():
             led = self.partitions.get(partition)
             if led is not None and slot > led.as_of_slot:
                 led.core.replay_slot(self._leader_id, slot, rows, producers.get(partition, ()))
+        for event in meta.handed_over:
+            self._hand_over(slot, event)
+
+    def _hand_over(self, slot: int, event: HandOver) -> None:
+        led = self.partitions.get(event.partition)
+        if led is None or slot <= led.as_of_slot:
+            # Led again since, or it left while the checkpoint was made, whose releases have it as long as it is untold.
+            self.releases.points_at(event.first_slot)
+        else:
+            del self.partitions[event.partition]
+            self.releases.handed_over(event, led.core)
 
     def _apply_event(self, slot: int, event: SlotEvent, handed: Mapping[TopicPartition, PartitionSnapshot]) -> None:
         match event:
@@ -102,13 +115,6 @@ class LogState:
                 if event.partition not in self.partitions:
                     state = handed[event.partition] if isinstance(event, TakeOver) else None
                     self._add(event.partition, event.topic_name, event.epoch_base, event.configs, slot - 1, state)
-            case HandOver():
-                led = self.partitions.get(event.partition)
-                if led is not None and slot <= led.as_of_slot:
-                    self.releases.points_at(event.first_slot)  # led again since
-                else:
-                    self.partitions.pop(event.partition, None)
-                    self.releases.handed_over(event)
             case Release() | Delete():
                 led = self.partitions.get(event.partition)
                 # A checkpoint's partition that is newer than this was led again since.
@@ -126,8 +132,14 @@ class LogState:
                     led = self.partitions.get(part.partition)
                     if led is not None and slot > led.as_of_slot:
                         led.core.swap(event.segment, part.rows)
+            case WalPosition():
+                self.releases.wal_is_here(event)
             case _:
-                pass  # a WAL position: entries are compared by offset
+                raise AssertionError(f"{event} is applied after the slot's batches")
+
+    def take_over(self, event: TakeOver, handed: PartitionSnapshot, *, as_of_slot: int) -> None:
+        """An adoption that is in the WAL alone: the next slots will have it."""
+        self._add(event.partition, event.topic_name, event.epoch_base, event.configs, as_of_slot, handed)
 
     def _add(
         self,

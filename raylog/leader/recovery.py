@@ -7,12 +7,12 @@ What only the WAL has is kept in memory for the slots to come, up to half of wha
 of the bucket leaves, is brought into slots at once, piece by piece; should this writer end meanwhile, the next one finds them.
 """
 
-from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from raylog.leader.backoff import backoff
 from raylog.leader.checkpoint_format import decode_checkpoint_state
-from raylog.leader.handover_reader import HandoverReader
+from raylog.leader.handover_reader import HandoverReader, source_of
 from raylog.leader.log_state import Led, LogState
 from raylog.leader.releases import Releases
 from raylog.leader.write_buffer import WriteBuffer
@@ -28,11 +28,10 @@ from raylog.storage.data_object import decode_meta, encode_meta
 from raylog.storage.fenced_log import FencedLog
 from raylog.storage.keys import checkpoint_key, leader_prefix
 from raylog.storage.object_store import ObjectStore
+from raylog.storage.slot_events import TakeOver
 from raylog.storage.slot_format import WRITER_ID_BYTES, SlotKind
-from raylog.storage.wal import Wal
-
-_BACKOFF_S_MIN = 0.2
-_BACKOFF_S_MAX = 5.0
+from raylog.storage.wal import Wal, WalEntry
+from raylog.storage.wal_take_over import decode_take_over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +40,10 @@ class Recovered:
 
     log: FencedLog
     partitions: dict[TopicPartition, Led]
+    taken_over: list[TakeOver]
+    """Take-overs that only the WAL holds, of some of the partitions: to be written before the tail."""
     tail: list[tuple[TopicPartition, tuple[PlacedBatch, ...]]]
-    """What only the WAL holds, in append order."""
+    """What only the WAL holds besides, in append order."""
     releases: Releases
     slots: int
     """Replayed, and those written since."""
@@ -50,14 +51,6 @@ class Recovered:
     """Of these slots."""
     last_slot: int
     """That the partitions have: the open slot, or the last one written since."""
-
-
-def backoff(rng: Random, seconds_max: float = _BACKOFF_S_MAX) -> Iterator[float]:
-    """Growing pauses with jitter, in seconds."""
-    pause = min(_BACKOFF_S_MIN, seconds_max)
-    while True:
-        yield pause * (0.5 + rng.random() / 2)
-        pause = min(2 * pause, seconds_max)
 
 
 async def recover(
@@ -85,12 +78,19 @@ async def recover(
             logger.warning("the WAL is not reachable, the leader waits for it", extra=fields(error=error))
             await clock.sleep(pause)
     tail = _Tail(leader_id, log, state, limits.leader)
-    await _read_wal(wal, state, clock, tail)
+    reader = HandoverReader(store)
+    now_ms = clock.wall_ms()
+    async for entry in wal.recover():
+        if entry.is_take_over:
+            await _replay_take_over(entry, state, tail, reader, clock, rng, logger)
+        else:
+            await _replay_batches(entry, state, tail, now_ms)
     for led in state.partitions.values():
         led.core.become_leader(LeaderEpoch(led.epoch_base + log.epoch))
     return Recovered(
         log=log,
         partitions=state.partitions,
+        taken_over=tail.taken_over,
         tail=tail.kept,
         releases=state.releases,
         slots=slots + tail.slots,
@@ -147,6 +147,7 @@ class _Tail:
         self._state = state
         self._limits = limits
         self._kept_bytes = 0
+        self.taken_over: list[TakeOver] = []
         self.kept: list[tuple[TopicPartition, tuple[PlacedBatch, ...]]] = []
         self.last_slot = log.open_slot
         self.slots = 0
@@ -163,6 +164,8 @@ class _Tail:
 
     async def _write(self) -> None:
         buffer = WriteBuffer(self._limits.plan_run_bytes_max)
+        for event in self.taken_over:
+            buffer.add_event(event)  # they take effect before the batches, as in the WAL
         for partition, batches in self.kept:
             buffer.add(Lsn(0), partition, batches)
         cut = buffer.cut()
@@ -170,21 +173,32 @@ class _Tail:
         for partition, settled in cut.partitions.items():
             led = self._state.partitions[partition]
             led.core.slot_flushed(self._leader_id, slot, settled.rows, settled.producers)
-        self.kept, self._kept_bytes = [], 0
+        self.taken_over, self.kept, self._kept_bytes = [], [], 0
         self.last_slot = slot
         self.slots += 1
         self.rows += cut.meta.row_count
 
 
-async def _read_wal(wal: Wal, state: LogState, clock: Clock, tail: _Tail) -> None:
-    now_ms = clock.wall_ms()
-    async for entry in wal.recover():
-        led = state.partitions.get(entry.partition)
-        if led is None:
-            # Released or deleted after the entry was written. Had the bucket lost the adoption instead, the leader ends when it
-            # registers (``assignments``), before a flush of others' entries lets the WAL go.
-            continue
-        records = entry.parts[0] if len(entry.parts) == 1 else b"".join(entry.parts)
-        batches = led.core.replay_batches(records, list(headers(records)), now_ms=now_ms)
-        if batches:
-            await tail.add(entry.partition, batches)
+async def _replay_batches(entry: WalEntry, state: LogState, tail: _Tail, now_ms: int) -> None:
+    led = state.partitions.get(entry.partition)
+    if led is None:
+        # Released or deleted after the entry was written. Had the bucket lost the adoption instead, the leader ends when it
+        # registers (``assignments``), before a flush of others' entries lets the WAL go.
+        return
+    records = entry.parts[0] if len(entry.parts) == 1 else b"".join(entry.parts)
+    batches = led.core.replay_batches(records, list(headers(records)), now_ms=now_ms)
+    if batches:
+        await tail.add(entry.partition, batches)
+
+
+async def _replay_take_over(
+    entry: WalEntry, state: LogState, tail: _Tail, reader: HandoverReader, clock: Clock, rng: Random, logger: RoleLogger
+) -> None:
+    """A partition that served before its adoption was in a slot, unless the log has had that. Waits while the bucket is away."""
+    with reading("The WAL"):
+        event, epoch = decode_take_over(b"".join(entry.parts))
+    if event.partition in state.partitions or state.releases.has_had(epoch, entry.lsn):
+        return
+    handed = await reader.patiently([source_of(event)], clock, rng, logger)
+    state.take_over(event, handed[event.partition], as_of_slot=tail.last_slot)
+    tail.taken_over.append(event)

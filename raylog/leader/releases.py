@@ -1,16 +1,23 @@
 """What a leader's log remembers of partitions that it has handed over: pure, the same when it is replayed and while it grows.
 
 - A release that the controller may not know of yet (``untold``): until it does, the partition is led nowhere, and only this log
-  knows how it goes on. Led here again, or known to the controller, it is forgotten.
+  knows how it goes on: by which handover, and what changed after that. Led here again, or known to the controller, it is
+  forgotten.
+- Up to where the WAL is in the log for certain: a take-over that lies there, of a partition that is not led here, is over.
 - The lowest slot of this log that rows of a partition handed over pointed into. Other logs have those rows now, so this log's
   own trimming stays below it for ever; garbage collection, which reads all logs, takes what lies above.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
-from raylog.model.ids import TopicPartition
-from raylog.storage.slot_events import HandOver
+from raylog.model.changes import Changes
+from raylog.model.ids import LogEpoch, Lsn, TopicPartition
+from raylog.partition.partition import Partition
+from raylog.storage.slot_events import HandOver, WalPosition
+
+_NO_POSITION: Final = WalPosition(epoch=0, lsn=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +28,8 @@ class Release:
     """Of the adoption that has ended."""
     handover: int
     """The number of the leader's handover that has the partition."""
+    changes: Changes | None = None
+    """After the handover was written; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +39,7 @@ class ReleasesSnapshot:
     first_slot: int = 0
     """0: nothing was handed over that points into this log."""
     untold: tuple[tuple[TopicPartition, Release], ...] = ()
+    wal_position: WalPosition = _NO_POSITION
 
 
 class Releases:
@@ -37,11 +47,26 @@ class Releases:
         snapshot = snapshot or ReleasesSnapshot()
         self.first_slot = snapshot.first_slot
         self.untold: dict[TopicPartition, Release] = dict(snapshot.untold)
+        self._wal_position = snapshot.wal_position
 
-    def handed_over(self, event: HandOver) -> None:
-        """The event is in the log, and nothing after it has the partition led here again."""
+    def handed_over(self, event: HandOver, partition: Partition) -> None:
+        """The event is in the log, ``partition`` is as it was released, and nothing after it has the partition led here again."""
         self.points_at(event.first_slot)
-        self.untold[event.partition] = Release(epoch_base=event.epoch_base, handover=event.handover)
+        self.untold[event.partition] = Release(
+            epoch_base=event.epoch_base,
+            handover=event.handover,
+            changes=partition.changes_since(event.handed_log_start_offset, event.handed_end_offset)
+            if event.handed_end_offset >= 0
+            else None,
+        )
+
+    def wal_is_here(self, position: WalPosition) -> None:
+        """The event is in the log: they rise."""
+        self._wal_position = position
+
+    def has_had(self, epoch: LogEpoch, lsn: Lsn) -> bool:
+        """Whether the WAL's entry is known to be in the log; if not, it may be there all the same."""
+        return (epoch, lsn) <= (self._wal_position.epoch, self._wal_position.lsn)
 
     def points_at(self, slot: int) -> None:
         """Rows of other logs point into this one from ``slot`` on; 0: they do not."""
@@ -58,4 +83,6 @@ class Releases:
             self.untold.pop(partition, None)
 
     def snapshot(self) -> ReleasesSnapshot:
-        return ReleasesSnapshot(first_slot=self.first_slot, untold=tuple(self.untold.items()))
+        return ReleasesSnapshot(
+            first_slot=self.first_slot, untold=tuple(self.untold.items()), wal_position=self._wal_position
+        )

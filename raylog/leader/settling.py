@@ -2,7 +2,7 @@
 
 - Durable: high watermarks move, answers leave, fetches that waited long enough are answered, requests held back are tried.
 - Slot durable: events take effect as in a replay, rows get into the index, the WAL hears of it (an object WAL's entries become
-  durable by it), then the batches leave the write buffer.
+  durable by it), partitions are handed over that end with this slot, then the batches leave the write buffer.
 """
 
 from raylog.leader.acks import Acks
@@ -17,7 +17,17 @@ from raylog.leader.metrics import LeaderMetrics
 from raylog.leader.unflushed_reader import UnflushedReader
 from raylog.leader.write_buffer import Cut
 from raylog.model.ids import LeaderId, Lsn
-from raylog.storage.slot_events import Adopt, HandOver, LogStart, Release, SegmentPut, SlotEvent, Swap, TakeOver
+from raylog.storage.slot_events import (
+    Adopt,
+    HandOver,
+    LogStart,
+    Release,
+    SegmentPut,
+    SlotEvent,
+    Swap,
+    TakeOver,
+    WalPosition,
+)
 from raylog.storage.wal import Wal
 
 _PLENTY = 1 << 62
@@ -84,12 +94,15 @@ class Settling:
         if self._is_stopped:
             return
         for event in cut.meta.events:
-            self._apply(event)
+            if not isinstance(event, HandOver):
+                self._apply(event)
         for partition, settled in cut.partitions.items():
             hosted = self._partitions.settling(partition)
             assert hosted is not None, partition
             hosted.core.slot_flushed(self._leader_id, slot, settled.rows, settled.producers)
         self._wal.flushed(cut.last_lsn)  # shows consumers what only the index can lead them to
+        for handed_over in cut.meta.handed_over:
+            self._adoptions.handed_over(handed_over)
         self._unflushed.settled(cut.draft)
         self._appender.flushed(cut)
         self._checkpoints.settled(slot, cut.body_bytes, cut.meta.row_count)
@@ -104,8 +117,6 @@ class Settling:
                 self._adoptions.taken_over(event)
             case Release():
                 self._adoptions.released(event)
-            case HandOver():
-                self._adoptions.handed_over(event)
             case LogStart():
                 hosted = self._partitions.settling(event.partition)
                 assert hosted is not None, event
@@ -116,6 +127,8 @@ class Settling:
                     hosted = self._partitions.settling(part.partition)
                     if hosted is not None:
                         hosted.core.swap(event.segment, part.rows)
+            case WalPosition():
+                self._adoptions.wal_is_here(event)
             case SegmentPut():
                 pass  # for those who read the log meanwhile
             case _:

@@ -147,16 +147,32 @@ class WriteBuffer:
         draft.size_bytes += size_bytes
         draft.last_lsn = self._last_lsn = lsn
 
-    def add_event(self, event: SlotEvent) -> asyncio.Future[None]:
-        """Something that happens after all that was added so far; the future is done when it is durable.
+    @property
+    def last_lsn(self) -> Lsn:
+        """Of the newest entry added; 0: there is none of this writer."""
+        return self._last_lsn
+
+    def add_event(self, event: SlotEvent, lsn: Lsn | None = None) -> asyncio.Future[None]:
+        """Something that happens after all that was added so far; the future is done when it is in a durable slot.
 
         A slot's events take effect before its batches, so batches that are here already go into a slot of their own first.
+        ``lsn``: its entry in the WAL, if it has one.
         """
         if self._current.partitions:
             self._seal()
+        if lsn is not None:
+            self._last_lsn = lsn
         waiter = asyncio.get_running_loop().create_future()
         self._current.events.append(event)
         self._current.waiters.append(waiter)
+        return waiter
+
+    def add_last(self, events: Sequence[SlotEvent]) -> asyncio.Future[None]:
+        """Events that take effect after their slot's batches, which are those that are here now; done when they are durable."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._current.events.extend(events)
+        self._current.waiters.append(waiter)
+        self._seal()
         return waiter
 
     def seal(self) -> asyncio.Future[None] | None:

@@ -6,9 +6,11 @@ Kafka's numbers (0 is none), so that a gateway passes them on without a table of
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final, NamedTuple, Protocol
 
+from raylog.model.changes import Changes
 from raylog.model.ids import BrokerId, LeaderId, LogEpoch, TopicId, TopicPartition
 from raylog.model.load import LoadReport
 from raylog.model.routing import BrokerEndpoint, LeaderEndpoint, RoutingTable
@@ -71,9 +73,11 @@ class ConfigResult:
     error_message: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakenFrom:
-    """Where a partition that was led before goes on from: another leader, or an earlier adoption of the same one, released it."""
+class TakenFrom(NamedTuple):
+    """Where a partition that was led before goes on from: another leader, or an earlier adoption of the same one, released it.
+
+    A tuple, as are reports: a thousand partitions that move at once wait for the copying of each.
+    """
 
     leader_id: LeaderId
     handover: int
@@ -82,6 +86,8 @@ class TakenFrom:
     """The highest that anybody can have seen of the partition."""
     epoch_base: int
     """Of the adoption that has ended."""
+    changes: Changes | None = None
+    """After the handover was written; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,34 +150,48 @@ def _assignments_from(
     handing_over: tuple[TopicPartition, ...],
     broker_configs: dict[str, str],
 ) -> LeaderAssignments:
+    sources, index = dict(taken), count()
     partitions = [
-        Assignment(partition=TopicPartition(topic_id, number), topic_name=name, configs=configs, adopted=bool(adopted))
+        Assignment(
+            partition=TopicPartition(topic_id, number),
+            topic_name=name,
+            configs=configs,
+            adopted=bool(adopted),
+            taken_from=sources.get(next(index)),
+        )
         for topic_id, name, configs, flags, numbers in topics
         for adopted, number in zip(flags, numbers, strict=True)
     ]
-    for index, source in taken:
-        partitions[index] = replace(partitions[index], taken_from=source)
     return LeaderAssignments(
         version=version, partitions=tuple(partitions), handing_over=handing_over, broker_configs=broker_configs
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adopted:
+class Adopted(NamedTuple):
     """A leader's report: the adoption is durable in its log, and the partition serves with this epoch base."""
 
     partition: TopicPartition
     epoch_base: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Released:
+class Released(NamedTuple):
     """A leader's report: the release is durable in its log, and what the next leader needs lies in the bucket."""
 
     partition: TopicPartition
     epoch_base: int
     """Of the adoption that has ended."""
     handover: int
+    changes: Changes | None = None
+    """After the handover was written; None: nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandoverOffer:
+    """A handover that a leader has written of partitions that it still leads, for the one that is to lead these next."""
+
+    leader_id: LeaderId
+    handover: int
+    partitions: tuple[TopicPartition, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +250,22 @@ class ControllerClient(Protocol):
 
     async def report_released(self, leader_id: LeaderId, log_epoch: LogEpoch, released: Sequence[Released]) -> None:
         """Returns once the partitions are durably their next leaders', who may adopt them."""
+        ...
+
+    async def offer_handover(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, handover: int, partitions: Sequence[TopicPartition]
+    ) -> None:
+        """A leader has written a handover of partitions that it still leads. Returns once those have read it who are to lead them
+        next, or have had time enough for it: from then on their move is short."""
+        ...
+
+    async def watch_offers(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, read: Sequence[HandoverOffer]
+    ) -> tuple[HandoverOffer, ...]:
+        """What a leader is to read beforehand, as soon as there is something; none when there was nothing for a while.
+
+        ``read``: what it has read of what it was told before, or could not.
+        """
         ...
 
     async def deleted_of(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:

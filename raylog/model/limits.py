@@ -90,6 +90,10 @@ class LeaderLimits:
     """Slots on their way to the bucket; the next waits, see ``unflushed_bytes_max``."""
     coordinator_bytes_max: int = 32 * MIB
     """What group coordinators may append where produce requests wait; above it theirs wait, too."""
+    early_bytes_max: int = 32 * MIB
+    """Produce requests that wait for partitions on their way here; one more is told that they are not led here."""
+    early_s_max: float = 1.0
+    """They wait no longer, from the first one for a partition on: the answers behind theirs wait as well."""
     sequence_grace_s: float = 30.0
     """A partition newly led here answers a gap in a producer's sequence with a retriable error for so long (see Produce)."""
     checkpoint_slots: int = 200
@@ -236,6 +240,8 @@ class ControllerLimits:
     """The same for a leader's assignments: its next poll is its sign of life."""
     leader_silence_s_max: float = 10.0
     """A leader that has not polled for so long gets a successor beside it."""
+    offer_s_max: float = 2.0
+    """A leader that is to lead partitions next has so long to read their handover; then their present leader goes on without."""
     topic_partitions_max: int = 10_000
     """Partitions of one topic."""
     checkpoint_slots: int = 500

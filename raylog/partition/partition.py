@@ -20,8 +20,10 @@ from itertools import pairwise
 from kio.schema.errors import ErrorCode
 
 from raylog.model.buffers import Buffer
+from raylog.model.changes import Changes
 from raylog.model.errors import CorruptError
 from raylog.model.ids import LeaderEpoch, TopicPartition
+from raylog.partition.changes import changes_since
 from raylog.partition.config import PartitionConfig
 from raylog.partition.flushed_state import FlushedState, PartitionSnapshot, producer_batch
 from raylog.partition.leader_epochs import LeaderEpochs
@@ -284,6 +286,10 @@ class Partition:
         False, and nothing changes, when they do not lie there any more in whole rows: the log start has moved meanwhile.
         """
         return self._flushed.swap(segment, rows)
+
+    def changes_since(self, handed_log_start_offset: int, handed_end_offset: int) -> Changes | None:
+        """What the slots say that came after a handover that had the partition from and up to these offsets."""
+        return changes_since(self._flushed, handed_log_start_offset, handed_end_offset)
 
     def expire_producers(self, now_ms: int) -> int:
         """Forget producers that have been idle for ``producer.id.expiration.ms``; how many."""

@@ -140,21 +140,23 @@ class ProducerStates:
         return len(idle)
 
     def snapshot(self) -> tuple[ProducerSnapshot, ...]:
-        return tuple(
-            ProducerSnapshot(
-                producer_id=producer_id,
-                producer_epoch=entry.epoch,
-                batches=tuple(entry.batches),
-                coordinator_epoch=entry.coordinator_epoch,
-                transaction_first_offset=entry.transaction_first_offset,
-            )
-            for producer_id, entry in self._entries.items()
-        )
+        return tuple(_snapshot(producer_id, entry) for producer_id, entry in self._entries.items())
+
+    def appended_since(self, offset: int) -> tuple[ProducerSnapshot, ...]:
+        """A snapshot of those that appended at ``offset`` or later, where a slot begins."""
+        found = []
+        for producer_id, entry in reversed(self._entries.items()):
+            if entry.batches and entry.batches[-1].last_offset < offset:
+                break
+            found.append(_snapshot(producer_id, entry))
+        return tuple(reversed(found))
 
     def restore(self, producers: Iterable[ProducerSnapshot]) -> None:
-        """Take a snapshot's producers; there were none before."""
+        """Take a snapshot's producers; there were none before. Of too many, the idle ones are forgotten."""
         assert not self._entries
         for producer in producers:
+            if len(self._entries) >= self._entries_max:
+                self._forget_idle()
             entry = self._entries[producer.producer_id] = ProducerEntry(producer.producer_epoch)
             entry.batches.extend(producer.batches)
             entry.coordinator_epoch = producer.coordinator_epoch
@@ -174,3 +176,13 @@ class ProducerStates:
             if entry.transaction_first_offset < 0:
                 del self._entries[producer_id]
                 return
+
+
+def _snapshot(producer_id: int, entry: ProducerEntry) -> ProducerSnapshot:
+    return ProducerSnapshot(
+        producer_id=producer_id,
+        producer_epoch=entry.epoch,
+        batches=tuple(entry.batches),
+        coordinator_epoch=entry.coordinator_epoch,
+        transaction_first_offset=entry.transaction_first_offset,
+    )

@@ -20,11 +20,13 @@ import pyarrow as pa
 
 from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import LeaderEpoch, ProducerId, TopicId, TopicPartition
-from raylog.storage.slot_events import SlotEvent, Swap, event_from_json, event_to_json
+from raylog.storage.slot_events import HandOver, SlotEvent, Swap, TakeOver, event_from_json, event_to_json
 
-META_VERSION = 2
+META_VERSION = 3
+_VERSION_WITHOUT_MOVES = 2
+"""Written wherever no partition is handed over or taken over, so that an older Raylog reads it."""
 _VERSION_WITHOUT_UPLOADS = 1
-"""Written wherever no row points into an upload, so that an older Raylog reads it."""
+"""The same where besides no row points into an upload."""
 
 _MAGIC = b"RLDX"
 _ENVELOPE = struct.Struct(">4sHHIIII")
@@ -107,7 +109,12 @@ class SlotMeta:
     producers: Sequence[ProducerRow] = ()
     """Rows of a producer are in append order: at least its last five batches of each partition in this slot."""
     events: Sequence[SlotEvent] = ()
-    """In log order; they take effect before the slot's batches."""
+    """In log order; they take effect before the slot's batches, those that hand over after them."""
+
+    @property
+    def handed_over(self) -> list[HandOver]:
+        """The events that take effect after the slot's batches."""
+        return [event for event in self.events if isinstance(event, HandOver)]
 
     @property
     def row_count(self) -> int:
@@ -129,8 +136,10 @@ class SlotMeta:
 
 def encode_meta(meta: SlotMeta) -> bytes:
     """The bytes of a slot's meta."""
-    version = META_VERSION if any(row.upload for row in meta.index) else _VERSION_WITHOUT_UPLOADS
-    has_uploads = version == META_VERSION
+    has_uploads = any(row.upload for row in meta.index)
+    version = _VERSION_WITHOUT_MOVES if has_uploads else _VERSION_WITHOUT_UPLOADS
+    if any(isinstance(event, HandOver | TakeOver) for event in meta.events):
+        version, has_uploads = META_VERSION, True
     index = _encode_table(
         _UPLOADS_SCHEMA if has_uploads else _INDEX_SCHEMA,
         _UPLOADS_SCHEMA_BYTES if has_uploads else _INDEX_SCHEMA_BYTES,
@@ -181,7 +190,7 @@ def decode_meta(data: bytes) -> SlotMeta:
     if len(data) < _ENVELOPE.size or data[:4] != _MAGIC:
         raise CorruptError("The meta of a leader log's slot does not begin with its magic.")
     _, version, _, *sizes, _ = _ENVELOPE.unpack_from(data)
-    if version not in (META_VERSION, _VERSION_WITHOUT_UPLOADS):
+    if not _VERSION_WITHOUT_UPLOADS <= version <= META_VERSION:
         raise NewerFormatError(
             f"A slot's index has version {version}, but this Raylog reads 1 to {META_VERSION}: use a newer Raylog."
         )
@@ -192,7 +201,7 @@ def decode_meta(data: bytes) -> SlotMeta:
     if position != len(data):
         raise CorruptError(f"A slot's meta has {len(data)} bytes where its envelope tells of {position}.")
     topic_ids: dict[bytes, TopicId] = {}
-    schema = _UPLOADS_SCHEMA if version == META_VERSION else _INDEX_SCHEMA
+    schema = _INDEX_SCHEMA if version == _VERSION_WITHOUT_UPLOADS else _UPLOADS_SCHEMA
     try:
         return SlotMeta(
             index=list(starmap(IndexRow, _decode_table(schema, parts[0], topic_ids))),

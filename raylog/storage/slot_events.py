@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from raylog.model.changes import Changes
 from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import TopicId, TopicPartition
 
@@ -32,7 +33,8 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOver:
-    """A release for another leader: the handover ``handover`` of this log's leader has the partition as it is here."""
+    """A release for another leader, after this slot's batches: the leader's handover ``handover`` has the partition as it was
+    when it began and ended at these offsets, and this log what came then."""
 
     partition: TopicPartition
     end_offset: int
@@ -40,12 +42,15 @@ class HandOver:
     """Of the adoption that ends here."""
     handover: int
     first_slot: int
-    """The lowest slot of this log that the partition's rows point into; 0: they point into none."""
+    """Rows of the partition point into no slot of this log below; 0: they point into none."""
+    handed_log_start_offset: int = -1
+    handed_end_offset: int = -1
+    """-1: nothing came then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeOver:
-    """An adoption of what ``from_leader`` has handed over: the partition begins as its handover ``handover`` says."""
+    """An adoption of what ``from_leader`` has handed over: the partition begins as its ``handover`` and ``changes`` say."""
 
     partition: TopicPartition
     epoch_base: int
@@ -53,6 +58,8 @@ class TakeOver:
     from_leader: int
     handover: int
     configs: dict[str, str] = field(default_factory=dict)
+    changes: Changes | None = None
+    """None: nothing changed after the handover."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +79,8 @@ class LogStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalPosition:
-    """All WAL entries up to ``lsn`` of the open at ``epoch`` are in this slot and those before it."""
+    """All WAL entries up to ``lsn`` of the open at ``epoch`` are in this slot and those before it. In each slot by which
+    partitions leave, so that a take-over that a WAL still holds is not taken for one that the log has not had."""
 
     epoch: int
     lsn: int
@@ -129,15 +137,16 @@ _TYPES: dict[str, type[SlotEvent]] = {
     "swap": Swap,
 }
 _NAMES: dict[type[SlotEvent], str] = {cls: name for name, cls in _TYPES.items()}
+_FIELDS: dict[type[SlotEvent], tuple[str, ...]] = {cls: tuple(f.name for f in fields(cls)) for cls in _TYPES.values()}
 
 
 def event_to_json(event: SlotEvent) -> dict[str, object]:
     """The event as a JSON object; ``type`` names it, a partition is ``[topic id, number]``, a swap's part ``[partition,
     rows]``."""
     values: dict[str, object] = {"type": _NAMES[type(event)]}
-    for f in fields(event):
-        value = getattr(event, f.name)
-        values[f.name] = _partition_to_json(value) if isinstance(value, TopicPartition) else value
+    for name in _FIELDS[type(event)]:
+        value = getattr(event, name)
+        values[name] = _partition_to_json(value) if isinstance(value, TopicPartition) else value
     if isinstance(event, Swap):
         values["parts"] = [[_partition_to_json(part.partition), part.rows] for part in event.parts]
     return values

@@ -17,13 +17,14 @@ from raylog.model.ids import LogEpoch, Lsn, TopicPartition
 
 
 class WalEntry(NamedTuple):
-    """Batches appended to one partition in one step. ``parts`` joined are whole record batches, offsets already assigned. A
-    tuple, as one is made for each append."""
+    """Batches appended to one partition in one step, or the take-over that stands before the first of them. ``parts`` joined are
+    whole record batches, offsets already assigned, or the take-over's bytes. A tuple, as one is made for each append."""
 
     lsn: Lsn
     partition: TopicPartition
     parts: tuple[Buffer, ...]
     size_bytes: int
+    is_take_over: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

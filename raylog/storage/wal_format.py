@@ -4,6 +4,7 @@
   earlier use of the file left there.
 - An *entry*'s checksum covers its epoch, its segment's generation and its LSN as well as its body, so that the content of an
   earlier use, whole as it may look, is never taken for an entry of this one.
+- An entry is batches, or a take-over (``raylog.storage.wal_take_over``): the top bit of its body's length tells.
 - A *cut* in a segment header says up to which LSN an older epoch was recovered by this segment's writer. What a fenced writer
   adds to its own segments later lies behind the cut, and no recovery ever reads it.
 - The *fence* is one page of marks. An epoch's mark has its own place, so that two writers who open at the same time cannot
@@ -25,7 +26,8 @@ from raylog.model.errors import CorruptError, NewerFormatError
 from raylog.model.ids import LeaderId, LogEpoch, Lsn, TopicId, TopicPartition
 from raylog.storage.wal import WalEntry
 
-VERSION = 1
+VERSION = 2
+_VERSION_WITHOUT_TAKE_OVERS = 1
 HEADER_ALIGNMENT_BYTES = 4096
 """Headers fill whole pages, so that writing the first entry never rewrites a header's page."""
 
@@ -36,7 +38,8 @@ _SEGMENT_MAGIC = b"RAYLOGWS"
 _CRC = struct.Struct(">I")
 _SEGMENT = struct.Struct(">8sHIQQQI")  # magic, version, leader, epoch, generation, first LSN, cuts
 _CUT = struct.Struct(">QQ")  # epoch, last LSN
-_ENTRY = struct.Struct(">IQQQ16si")  # body length, epoch, generation, LSN, topic id, partition
+_ENTRY = struct.Struct(">IQQQ16si")  # body length and kind, epoch, generation, LSN, topic id, partition
+_TAKE_OVER = 1 << 31
 
 SEGMENT_FIXED_BYTES = _CRC.size + _SEGMENT.size
 ENTRY_HEADER_BYTES = _CRC.size + _ENTRY.size
@@ -91,9 +94,9 @@ def decode_segment_header(data: Buffer) -> SegmentHeader | None:
     end = SEGMENT_FIXED_BYTES + cut_count * _CUT.size
     if magic != _SEGMENT_MAGIC or end > len(data) or crc32c(memoryview(data)[_CRC.size : end]) != crc:
         return None
-    if version != VERSION:
+    if not _VERSION_WITHOUT_TAKE_OVERS <= version <= VERSION:
         raise NewerFormatError(
-            f"It has format version {version}, but this Raylog reads version {VERSION}: use a newer Raylog."
+            f"It has format version {version}, but this Raylog reads 1 to {VERSION}: use a newer Raylog."
         )
     cuts = {
         LogEpoch(cut_epoch): Lsn(lsn) for cut_epoch, lsn in _CUT.iter_unpack(memoryview(data)[SEGMENT_FIXED_BYTES:end])
@@ -111,7 +114,8 @@ def entry_bytes(entry: WalEntry) -> int:
 def encode_entry_header(entry: WalEntry, epoch: LogEpoch, generation: int) -> bytes:
     """What stands before the entry's parts; they are written by reference."""
     topic_id, partition = entry.partition
-    head = _ENTRY.pack(entry.size_bytes, epoch, generation, entry.lsn, topic_id.bytes, partition)
+    length = entry.size_bytes | _TAKE_OVER if entry.is_take_over else entry.size_bytes
+    head = _ENTRY.pack(length, epoch, generation, entry.lsn, topic_id.bytes, partition)
     crc = crc32c(head)
     for part in entry.parts:
         crc = crc32c(part, crc)
@@ -126,13 +130,14 @@ def decode_entries(data: Buffer, header: SegmentHeader, first_lsn: Lsn, position
     while position + ENTRY_HEADER_BYTES <= len(view):
         (crc,) = _CRC.unpack_from(view, position)
         length, epoch, generation, entry_lsn, topic_id, partition = _ENTRY.unpack_from(view, position + _CRC.size)
+        is_take_over, length = bool(length & _TAKE_OVER), length & ~_TAKE_OVER
         end = position + ENTRY_HEADER_BYTES + length
         if (epoch, generation, entry_lsn) != (header.epoch, header.generation, lsn) or end > len(view):
             return
         if crc32c(view[position + _CRC.size : end]) != crc:
             return
         body = bytes(view[position + ENTRY_HEADER_BYTES : end])
-        yield WalEntry(lsn, TopicPartition(TopicId(UUID(bytes=topic_id)), partition), (body,), length)
+        yield WalEntry(lsn, TopicPartition(TopicId(UUID(bytes=topic_id)), partition), (body,), length, is_take_over)
         position = end
         lsn = Lsn(lsn + 1)
 
@@ -143,7 +148,7 @@ def cut_off_entry_bytes(data: Buffer, header: SegmentHeader, lsn: Lsn, position:
     if position + ENTRY_HEADER_BYTES > len(data):
         return ENTRY_HEADER_BYTES
     length, epoch, generation, entry_lsn, _, _ = _ENTRY.unpack_from(data, position + _CRC.size)
-    size_bytes: int = ENTRY_HEADER_BYTES + length
+    size_bytes: int = ENTRY_HEADER_BYTES + (length & ~_TAKE_OVER)
     is_next = (epoch, generation, entry_lsn) == (header.epoch, header.generation, lsn)
     return size_bytes if is_next and position + size_bytes > len(data) else 0
 

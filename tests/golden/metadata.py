@@ -34,6 +34,7 @@ from raylog.storage.keys import METADATA_PREFIX, checkpoint_key, slot_key
 from raylog.storage.slot_format import SlotKind
 from tests.golden.golden import Golden
 from tests.golden.objects import SLOT, newer_slot, parts_of, slot, with_meta
+from tests.golden.partitions import CHANGES
 
 TOPIC = TopicId(UUID("01234567-89ab-4def-8123-456789abcdef"))
 SLOT_KEY = slot_key(METADATA_PREFIX, SLOT)
@@ -73,16 +74,22 @@ OF_VERSION_2: list[Record] = [
 ]
 
 
-EVERY_RECORD: list[Record] = [
+OF_VERSION_3: list[Record] = [
     *OF_VERSION_2,
     NodeDraining(node="10.0.0.2", start_id="6a4b", is_draining=True, for_scaling=True),
+]
+
+
+EVERY_RECORD: list[Record] = [
+    *OF_VERSION_3,
+    PartitionsReleased(leader_id=LeaderId(3), released=(Departure(TOPIC, 2, 2**63 - 1, 12, CHANGES),)),
 ]
 
 
 def _newer(key: str) -> dict[str, Callable[[bytes], bytes]]:
     return {
         "slot": newer_slot,
-        "records": with_meta(lambda meta: meta.replace(b'{"version":3,', b'{"version":4,'), key),
+        "records": with_meta(lambda meta: meta.replace(b'{"version":4,', b'{"version":5,'), key),
         "type": with_meta(lambda meta: meta.replace(b'"topic_deleted"', b'"topic_renamed"'), key),
     }
 
@@ -100,8 +107,10 @@ METADATA = [
     Golden(file="metadata-checkpoint-v1.bin", section="Metadata records", read=_checkpoint_records, value=OF_VERSION_1),
     Golden(file="metadata-slot-v2.bin", section="Metadata records", read=_slot_records, value=OF_VERSION_2),
     Golden(file="metadata-checkpoint-v2.bin", section="Metadata records", read=_checkpoint_records, value=OF_VERSION_2),
+    Golden(file="metadata-slot-v3.bin", section="Metadata records", read=_slot_records, value=OF_VERSION_3),
+    Golden(file="metadata-checkpoint-v3.bin", section="Metadata records", read=_checkpoint_records, value=OF_VERSION_3),
     Golden(
-        file="metadata-slot-v3.bin",
+        file="metadata-slot-v4.bin",
         section="Metadata records",
         read=_slot_records,
         value=EVERY_RECORD,
@@ -109,7 +118,7 @@ METADATA = [
         newer=_newer(SLOT_KEY),
     ),
     Golden(
-        file="metadata-checkpoint-v3.bin",
+        file="metadata-checkpoint-v4.bin",
         section="Metadata records",
         read=_checkpoint_records,
         value=EVERY_RECORD,

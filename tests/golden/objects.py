@@ -1,10 +1,10 @@
 """The golden files of whole objects of the bucket, each in the slot's format: every kind of slot, and what leaders put in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from raylog.leader.checkpoint_format import decode_checkpoint_state, encode_checkpoint
-from raylog.leader.log_state import LedSnapshot, LogSnapshot
+from raylog.leader.log_state import LogSnapshot
 from raylog.model.buffers import Buffer
 from raylog.model.ids import LeaderEpoch, LeaderId, LogEpoch, TopicPartition
 from raylog.protocol.batch import Record, encode_batch, read_header
@@ -31,13 +31,15 @@ from tests.golden.partitions import (
     CLICKS,
     HANDOVER,
     META,
+    META_WITH_MOVES,
     META_WITH_UPLOADS,
     ORDERS,
     PARTITIONS,
     PARTITIONS_WITH_UPLOADS,
     RELEASES,
     SNAPSHOT,
-    SNAPSHOT_WITH_UPLOADS,
+    SNAPSHOT_BEFORE_CHANGES,
+    SNAPSHOT_WITH_UPLOADS_BEFORE_CHANGES,
     UPLOAD_NUMBER,
 )
 
@@ -154,9 +156,13 @@ def _read_checkpoint(data: bytes) -> list[Any]:
     return plain(decode_checkpoint_state(found.state))
 
 
-def _write_checkpoint(partitions: Sequence[LedSnapshot] = PARTITIONS) -> bytes:
-    state = encode_checkpoint(partitions, RELEASES)
+def _write_checkpoint() -> bytes:
+    state = encode_checkpoint(PARTITIONS_WITH_UPLOADS, RELEASES)
     return joined(encode_state(SlotKind.CHECKPOINT, number=SLOT, epoch=EPOCH, writer_id=WRITER_ID, state=state))
+
+
+def _read_handover(data: bytes) -> list[Any]:
+    return plain(decode_checkpoint_state(decode_handover(data, HANDOVER_KEY)))
 
 
 def _write_handover() -> bytes:
@@ -181,7 +187,7 @@ UPLOADED_ROWS = [
     IndexRow(CLICKS, 7, 0, 1, 211, 77, 7, 2, LeaderEpoch(-1)),
 ]
 
-_WITHOUT_RELEASES = plain(LogSnapshot(partitions=SNAPSHOT.partitions))
+_WITHOUT_RELEASES = plain(LogSnapshot(partitions=PARTITIONS))
 
 OBJECTS = [
     Golden(
@@ -197,20 +203,24 @@ OBJECTS = [
         section="Meta of a leader's slot",
         read=_read_slot(SLOT_KEY),
         value=((SlotKind.APPEND, SLOT, EPOCH, WRITER_ID), BODY, _rows(META)),
-        write=lambda: slot(SlotKind.APPEND, SLOT, BODY, encode_meta(META)),
-        newer={
-            "slot": newer_slot,
-            "meta": with_meta(newer_envelope, SLOT_KEY),
-            "event": with_meta(lambda meta: meta.replace(b'"type":"log_start"', b'"type":"log_stamp"'), SLOT_KEY),
-        },
     ),
     Golden(
         file="leader-slot-v2.bin",
         section="Meta of a leader's slot",
         read=_read_slot(SLOT_KEY),
         value=((SlotKind.APPEND, SLOT, EPOCH, WRITER_ID), BODY, _rows(META_WITH_UPLOADS)),
-        write=lambda: slot(SlotKind.APPEND, SLOT, BODY, encode_meta(META_WITH_UPLOADS)),
-        newer={"meta": with_meta(newer_envelope, SLOT_KEY)},
+    ),
+    Golden(
+        file="leader-slot-v3.bin",
+        section="Meta of a leader's slot",
+        read=_read_slot(SLOT_KEY),
+        value=((SlotKind.APPEND, SLOT, EPOCH, WRITER_ID), BODY, _rows(META_WITH_MOVES)),
+        write=lambda: slot(SlotKind.APPEND, SLOT, BODY, encode_meta(META_WITH_MOVES)),
+        newer={
+            "slot": newer_slot,
+            "meta": with_meta(newer_envelope, SLOT_KEY),
+            "event": with_meta(lambda meta: meta.replace(b'"type":"log_start"', b'"type":"log_stamp"'), SLOT_KEY),
+        },
     ),
     Golden(
         file="leader-upload-v1.bin",
@@ -230,22 +240,32 @@ OBJECTS = [
         file="leader-checkpoint-v2.bin",
         section="State of a leader's checkpoint",
         read=_read_checkpoint,
-        value=plain(SNAPSHOT),
-        write=_write_checkpoint,
-        newer={"slot": newer_slot, "state": with_meta(newer_envelope, CHECKPOINT_KEY)},
+        value=plain(SNAPSHOT_BEFORE_CHANGES),
     ),
     Golden(
         file="leader-checkpoint-v3.bin",
         section="State of a leader's checkpoint",
         read=_read_checkpoint,
-        value=plain(SNAPSHOT_WITH_UPLOADS),
-        write=lambda: _write_checkpoint(PARTITIONS_WITH_UPLOADS),
-        newer={"state": with_meta(newer_envelope, CHECKPOINT_KEY)},
+        value=plain(SNAPSHOT_WITH_UPLOADS_BEFORE_CHANGES),
+    ),
+    Golden(
+        file="leader-checkpoint-v4.bin",
+        section="State of a leader's checkpoint",
+        read=_read_checkpoint,
+        value=plain(SNAPSHOT),
+        write=_write_checkpoint,
+        newer={"slot": newer_slot, "state": with_meta(newer_envelope, CHECKPOINT_KEY)},
     ),
     Golden(
         file="leader-handover-v2.bin",
         section="State of a leader's checkpoint",
-        read=lambda data: plain(decode_checkpoint_state(decode_handover(data, HANDOVER_KEY))),
+        read=_read_handover,
+        value=_WITHOUT_RELEASES,
+    ),
+    Golden(
+        file="leader-handover-v4.bin",
+        section="State of a leader's checkpoint",
+        read=_read_handover,
         value=_WITHOUT_RELEASES,
         write=_write_handover,
         newer={"slot": newer_slot, "state": with_meta(newer_envelope, HANDOVER_KEY)},

@@ -146,9 +146,55 @@ PARTITIONS_WITH_UPLOADS = (
     ),
 )
 
-RELEASES = ReleasesSnapshot(
+CHANGES = {
+    "log_start_offset": 17,
+    "end_offset": 152,
+    "leader_epochs": [[2, 17], [4, 100]],
+    "rows": [[3, 42, 64, 25, 151, 151, 1_700_000_000_002, 4, 1]],
+    "producers": [[1000, 3, 2, 110, [[6, 6, 151, 151, 1_700_000_000_002]]]],
+    "open_transactions": [[1000, 110]],
+    "aborted_transactions": [[1002, 20, 30, 31]],
+}
+"""Of orders-0, as far as it is in ``PARTITIONS``."""
+
+META_WITH_MOVES = SlotMeta(
+    index=META_WITH_UPLOADS.index,
+    producers=META.producers,
+    events=[
+        *META.events,
+        TakeOver(
+            partition=TopicPartition(CLICKS, 8),
+            epoch_base=2,
+            topic_name="clicks",
+            from_leader=4,
+            handover=HANDOVER,
+            changes=CHANGES,
+        ),
+        HandOver(
+            partition=TopicPartition(ORDERS, 0),
+            end_offset=151,
+            epoch_base=-3,
+            handover=HANDOVER,
+            first_slot=12,
+            handed_log_start_offset=17,
+            handed_end_offset=100,
+        ),
+    ],
+)
+
+RELEASES_BEFORE_CHANGES = ReleasesSnapshot(
     first_slot=12, untold=((TopicPartition(ORDERS, 1), Left(epoch_base=-3, handover=HANDOVER)),)
 )
 
-SNAPSHOT_WITH_UPLOADS = LogSnapshot(partitions=PARTITIONS_WITH_UPLOADS, releases=RELEASES)
-SNAPSHOT = LogSnapshot(partitions=PARTITIONS, releases=RELEASES)
+RELEASES = ReleasesSnapshot(
+    first_slot=12,
+    untold=(
+        (TopicPartition(ORDERS, 1), Left(epoch_base=-3, handover=HANDOVER)),
+        (TopicPartition(ORDERS, 2), Left(epoch_base=-3, handover=HANDOVER, changes=CHANGES)),
+    ),
+    wal_position=WalPosition(epoch=3, lsn=2**40),
+)
+
+SNAPSHOT_BEFORE_CHANGES = LogSnapshot(partitions=PARTITIONS, releases=RELEASES_BEFORE_CHANGES)
+SNAPSHOT_WITH_UPLOADS_BEFORE_CHANGES = LogSnapshot(partitions=PARTITIONS_WITH_UPLOADS, releases=RELEASES_BEFORE_CHANGES)
+SNAPSHOT = LogSnapshot(partitions=PARTITIONS_WITH_UPLOADS, releases=RELEASES)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from raylog.model.ids import LeaderId, LogEpoch, Lsn, TopicPartition
+from raylog.storage.slot_events import TakeOver
 from raylog.storage.wal import WalEntry
 from raylog.storage.wal_format import (
     FENCE_BYTES,
@@ -13,9 +14,10 @@ from raylog.storage.wal_format import (
     encode_fence_mark,
     highest_fence_mark,
 )
+from raylog.storage.wal_take_over import encode_take_over
 from tests.golden.golden import Golden, with_bytes
 from tests.golden.objects import crc
-from tests.golden.partitions import CLICKS, ORDERS
+from tests.golden.partitions import CHANGES, CLICKS, HANDOVER, ORDERS
 
 LEADER = LeaderId(3)
 EPOCHS = (LogEpoch(5), LogEpoch(133), LogEpoch(6))
@@ -32,6 +34,21 @@ ENTRIES = [
     WalEntry(Lsn(2**40), TopicPartition(ORDERS, 0), (b"batches of orders-0",), 19),
     WalEntry(Lsn(2**40 + 1), TopicPartition(CLICKS, 7), (b"those of clicks-7",), 17),
 ]
+TAKE_OVER = encode_take_over(
+    TakeOver(
+        partition=TopicPartition(CLICKS, 8),
+        epoch_base=2,
+        topic_name="clicks",
+        from_leader=4,
+        handover=HANDOVER,
+        changes=CHANGES,
+    ),
+    LogEpoch(7),
+)
+ENTRIES_WITH_A_TAKE_OVER = [
+    *ENTRIES,
+    WalEntry(Lsn(2**40 + 2), TopicPartition(CLICKS, 8), (TAKE_OVER,), len(TAKE_OVER), is_take_over=True),
+]
 _UNUSED = bytes(64)
 """The rest of a segment, as it was made."""
 _HEADER_USED = 46 + 16 * len(HEADER.cuts)
@@ -39,7 +56,7 @@ _HEADER_USED = 46 + 16 * len(HEADER.cuts)
 
 def _write_segment() -> bytes:
     data = HEADER.encode()
-    for entry in ENTRIES:
+    for entry in ENTRIES_WITH_A_TAKE_OVER:
         data += encode_entry_header(entry, HEADER.epoch, HEADER.generation) + b"".join(entry.parts)
     return data + _UNUSED
 
@@ -51,7 +68,7 @@ def _read_segment(data: bytes) -> Any:
 
 
 def _newer_segment(data: bytes) -> bytes:
-    content = with_bytes(data[4:_HEADER_USED], 8, (2).to_bytes(2, "big"))
+    content = with_bytes(data[4:_HEADER_USED], 8, (3).to_bytes(2, "big"))
     return with_bytes(data, 0, crc(content) + content)
 
 
@@ -74,6 +91,12 @@ FILE_WAL = [
         section="Segment of a WAL",
         read=_read_segment,
         value=(HEADER, ENTRIES),
+    ),
+    Golden(
+        file="wal-segment-v2.bin",
+        section="Segment of a WAL",
+        read=_read_segment,
+        value=(HEADER, ENTRIES_WITH_A_TAKE_OVER),
         write=_write_segment,
         newer={"segment": _newer_segment},
     ),

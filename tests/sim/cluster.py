@@ -98,6 +98,8 @@ class Shape:
     gateways: int = 2
     leaders_per_class: int = 2
     wal_classes: tuple[str, ...] = ("file", "object")
+    wal_segment_bytes: int = 12 << 10
+    """Of a file WAL. Small ones are soon given back; a large one keeps for long what the bucket has already."""
     is_wal_shared: bool = False
     """The file WAL lies on NFS."""
     has_nodes: bool = False
@@ -410,7 +412,11 @@ class SimCluster:
             name="file",
             leader_id=leader_id,
             disk=disk,
-            limits=FileWalLimits(segment_bytes=12 << 10, capacity_bytes=128 << 10, inline_commit_ms_max=0.0),
+            limits=FileWalLimits(
+                segment_bytes=self.shape.wal_segment_bytes,
+                capacity_bytes=max(128 << 10, 8 * self.shape.wal_segment_bytes),
+                inline_commit_ms_max=0.0,
+            ),
             flush_policy=FlushPolicy(interval_ms=700, max_bytes=8 << 10, immediate=False),
             clock=self._clock(process),
             offload=disk.offload(),

@@ -14,11 +14,8 @@ from raylog.leader import garbage
 from raylog.leader.acks import Acks
 from raylog.leader.append import Appender
 from raylog.leader.assignments import AssignmentFollower
-from raylog.leader.checkpoints import Checkpoints
 from raylog.leader.flusher import Flusher
-from raylog.leader.handovers import Handovers
-from raylog.leader.log_state import LedSnapshot, LogState
-from raylog.leader.releases import Releases
+from raylog.leader.log_state import LogState
 from raylog.leader.settling import Settling
 from raylog.partition.flushed_state import FlushedState
 from raylog.partition.offset_index import SEGMENT, IndexEntry
@@ -29,7 +26,7 @@ from raylog.storage.garbage import plan_sweep
 from raylog.storage.log_replay import LogReplay
 from raylog.storage.log_store import LogStore
 from raylog.storage.retrying_store import RetryingStore
-from raylog.storage.slot_events import Adopt, HandOver
+from raylog.storage.slot_events import Adopt
 from raylog.storage.slot_format import SlotKind, SlotRecord
 from raylog.storage.wal_segments import SegmentLog
 
@@ -219,7 +216,7 @@ def idempotence_window_on_recovery() -> Iterator[None]:
 @mutation
 def adoption_settles_with_its_slot() -> Iterator[None]:
     """An adoption takes effect when its waiter goes on, some turns of the loop after its slot has settled."""
-    right = Settling._apply
+    right, right_begin = Settling._apply, AssignmentFollower._begin
     held: list[Any] = []
 
     def apply(self: Settling, event: Any) -> None:
@@ -228,16 +225,16 @@ def adoption_settles_with_its_slot() -> Iterator[None]:
         else:
             right(self, event)
 
-    async def write(self: AssignmentFollower, events: Any) -> None:
-        written = [self._buffer.add_event(event) for event in events]
-        self._flusher.poke()
-        for event in written:
-            await event
-        for adoptions, adopt in [pair for pair in held if pair[0] is self._adoptions]:
-            held.remove((adoptions, adopt))
-            adoptions.adopted(adopt)
+    def begin(self: AssignmentFollower, a: Any) -> "asyncio.Future[None]":
+        async def later() -> None:
+            await right_begin(self, a)
+            for adoptions, adopted in [pair for pair in held if pair[0] is self._adoptions]:
+                held.remove((adoptions, adopted))
+                adoptions.adopted(adopted)
 
-    with patch.object(Settling, "_apply", apply), patch.object(AssignmentFollower, "_write", write):
+        return asyncio.ensure_future(later())
+
+    with patch.object(Settling, "_apply", apply), patch.object(AssignmentFollower, "_begin", begin):
         yield
 
 
@@ -289,94 +286,6 @@ def duplicates_wait_for_durability() -> Iterator[None]:
         )
 
     with patch.object(Acks, "answer", answer):
-        yield
-
-
-@mutation
-def handover_after_the_stop() -> Iterator[None]:
-    """What is handed over is written down while the partitions still serve, to make the gap shorter."""
-
-    async def hand_over(self: Handovers, leaving: Any) -> None:
-        if not leaving:
-            return
-        await self._flusher.drain()
-        with patch.object(Handovers, "_snapshot", _flushed_only):
-            handover, _, _ = await self._write(leaving)
-        self._stop(leaving)
-        await self._flusher.drain()
-        events = [
-            self._buffer.add_event(
-                HandOver(
-                    partition=hosted.partition,
-                    end_offset=hosted.core.log_end_offset,
-                    epoch_base=hosted.epoch_base,
-                    handover=handover.number,
-                    first_slot=1,
-                )
-            )
-            for hosted in leaving
-        ]
-        self._flusher.poke()
-        await asyncio.gather(*events)
-
-    with patch.object(Handovers, "hand_over", hand_over):
-        yield
-
-
-def _flushed_only(self: Handovers, hosted: Any) -> LedSnapshot:
-    return LedSnapshot(
-        partition=hosted.partition,
-        topic_name=hosted.topic_name,
-        epoch_base=hosted.epoch_base,
-        configs=hosted.configs,
-        as_of_slot=self._log.acknowledged_slot,
-        state=hosted.core.snapshot(),
-    )
-
-
-@mutation
-def floor_of_what_was_handed_over() -> Iterator[None]:
-    """A leader trims its log without regard to rows that other logs have by now."""
-
-    def nothing(self: Checkpoints) -> tuple[int, ...]:
-        return ()
-
-    with patch.object(Checkpoints, "_first_slot_of_others", nothing):
-        yield
-
-
-@mutation
-def releases_are_remembered() -> Iterator[None]:
-    """A leader that comes up again does not know what its predecessor had released and not yet told of."""
-
-    def forget(self: Releases, event: Any) -> None:
-        self.points_at(event.first_slot)
-
-    right = LogState._apply_event
-
-    def apply(self: LogState, *args: Any) -> None:
-        with patch.object(Releases, "handed_over", forget):
-            right(self, *args)
-
-    with patch.object(LogState, "_apply_event", apply):
-        yield
-
-
-@mutation
-def epoch_above_the_last_leaders() -> Iterator[None]:
-    """Whoever takes a partition over begins its leader epochs with its own log's, as for a new partition."""
-    right = AssignmentFollower._adopt
-
-    async def adopt(self: AssignmentFollower, assigned: Any) -> None:
-        low = [
-            replace(a, taken_from=replace(a.taken_from, leader_epoch=-1, epoch_base=-self._endpoint.log_epoch - 1))
-            if a.taken_from
-            else a
-            for a in assigned
-        ]
-        await right(self, low)
-
-    with patch.object(AssignmentFollower, "_adopt", adopt):
         yield
 
 

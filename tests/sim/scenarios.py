@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
+from controller.controller import Controller
 from raylog.leader.leader import Leader
 from raylog.model.admin import ConfigAlteration, ConfigChange
 from raylog.model.errors import InvalidError, RetryError
@@ -35,6 +36,7 @@ SPILLING_SHAPE = Shape(
     gateways=1, leaders_per_class=1, wal_classes=("file",), limits=limits(unflushed_bytes_max=SPILLING_BYTES)
 )
 INTERRUPTED_RELEASE_SHAPE = Shape(gateways=1, wal_classes=("object",))
+MOVES_SHAPE = Shape(gateways=1, wal_classes=("file",), wal_segment_bytes=1 << 20)
 BALANCED_SHAPE = Shape(
     leaders_per_class=3,
     broker_configs={
@@ -157,6 +159,44 @@ async def interrupted_release(run: Run) -> None:
         nemesis.move()
         await asyncio.sleep(2.5)
     cluster.bucket.ambush = None
+
+
+async def interrupted_take_over(run: Run) -> None:
+    """Leaders end when they serve what they have taken over, and the bucket has not got the slot that says so: it is away, from
+    when the controller has the release. With the WAL records are acknowledged meanwhile."""
+    cluster = run.cluster
+    nemesis = Nemesis(cluster, run.rng)
+
+    def strike(sender: Process, what: str, key: str) -> None:
+        journal = sender.role._journal if isinstance(sender.role, Controller) else None
+        if what == "put-new" and journal is not None and any(journal.planned.pending()):
+            cluster.bucket.ambush = None
+            cluster.bucket.go_away(1.0)
+            cluster.loop.later(run.rng.uniform(0.3, 0.9), end_leaders)
+
+    def end_leaders() -> None:
+        for process in list(cluster.leaders.values()):
+            cluster.kill(process, power_lost=run.rng.random() < 0.5)
+
+    for _ in range(6):
+        cluster.bucket.ambush = strike
+        nemesis.move()
+        await asyncio.sleep(4.0)
+    cluster.bucket.ambush = None
+
+
+async def returning(run: Run) -> None:
+    """Partitions move to and fro, and leaders are killed that have had them and do not any more, as their WALs still say."""
+    cluster = run.cluster
+    nemesis = Nemesis(cluster, run.rng)
+    for _ in range(8):
+        for _ in range(run.rng.randint(1, 3)):
+            nemesis.move()
+            await asyncio.sleep(run.rng.uniform(0.5, 1.5))
+        for process in list(cluster.leaders.values()):
+            if run.rng.random() < 0.7:
+                cluster.kill(process, power_lost=run.rng.random() < 0.5)
+        await asyncio.sleep(run.rng.uniform(0.5, 1.5))
 
 
 async def short_tails(run: Run) -> None:
@@ -334,6 +374,8 @@ SCENARIOS = {
     "collected_controller": (COLLECTED_CONTROLLER_SHAPE, sleeping_controller),
     "sleeping_collector": (SLEEPING_COLLECTOR_SHAPE, sleeping_collector),
     "interrupted_release": (INTERRUPTED_RELEASE_SHAPE, interrupted_release),
+    "interrupted_take_over": (MOVES_SHAPE, interrupted_take_over),
+    "returning": (MOVES_SHAPE, returning),
     "short_tails": (SHORT_TAILS_SHAPE, short_tails),
     "outage": (OUTAGE_SHAPE, outage),
     "spilling_outages": (SPILLING_SHAPE, spilling_outages),

@@ -4,6 +4,8 @@ The gateway has judged the batches; here is what only the log can judge. Offsets
 order of requests; the answer waits until the WAL has everything appended so far, an error's and a duplicate's included.
 acks=1 and -1 mean the same. A request for which there is no room is held back with its connection.
 
+A request for a partition that is on its way here waits for it (``raylog.leader.early_calls``).
+
 In a batch's place a gateway may send a reference to it (``raylog.storage.reference``).
 """
 
@@ -39,6 +41,8 @@ def produce(call: Call) -> None:
 
 def _serve(call: Call) -> None:
     leader, request = call.leader, call.request
+    if leader.early_calls.is_expecting and leader.early_calls.hold(call, _readmit, _asked_for(call)):
+        return
     if type(request) is SingleProduce:
         shape = request.shape
         response = _serve_one(call, shape.topic, shape.partition, request.records)
@@ -52,6 +56,15 @@ def _serve(call: Call) -> None:
         response = _serve_all(call)
     if request.acks != 0:
         leader.acks.answer(leader.appender.last_lsn, call, response, to_ms(request.timeout) / 1000, _timed_out)
+
+
+def _readmit(call: Call) -> None:
+    call.leader.admission.run(call, _serve)
+
+
+def _asked_for(call: Call) -> list[tuple[Any, int]]:
+    """The partitions of the request."""
+    return [(topic, index) for topic, indexes in _asked(call) for index in indexes]
 
 
 def _serve_one(call: Call, name: Any, index: int, records: Any) -> Payload | bytes:

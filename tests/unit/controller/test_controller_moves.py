@@ -1,14 +1,16 @@
 """A move through the controller: wanted, released, adopted; each step durable, and told to whom it concerns."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from controller.nodes import Node
-from raylog.model.admin import Adopted, LeaderAssignments, Move, NewTopic, Released
+from raylog.model.admin import Adopted, HandoverOffer, LeaderAssignments, Move, NewTopic, Released
 from raylog.model.errors import FencedError
 from raylog.model.ids import LeaderId, LogEpoch, TopicPartition
+from raylog.model.limits import ControllerLimits, Limits
 
 ONE, TWO, EPOCH = LeaderId(1), LeaderId(2), LogEpoch(1)
 HANDOVER = 4711
@@ -123,3 +125,50 @@ async def test_a_fenced_leader_releases_nothing(cluster: Any, leader_endpoint: A
     await controller.register_leader(leader_endpoint(1, 2))
     with pytest.raises(FencedError):
         await controller.report_released(ONE, EPOCH, release(partition))
+
+
+async def test_a_handover_is_offered_to_those_who_are_to_lead_next_until_they_have_read_it(
+    cluster: Any, leader_endpoint: Any
+) -> None:
+    controller = await cluster.start(())
+    partition = await led(controller, leader_endpoint, 1, 2)
+    await order(controller, partition, TWO)
+    watching = asyncio.ensure_future(controller.watch_offers(TWO, EPOCH, ()))
+    offering = asyncio.ensure_future(controller.offer_handover(ONE, EPOCH, HANDOVER, [partition]))
+    offers = await watching
+    assert offers == (HandoverOffer(leader_id=ONE, handover=HANDOVER, partitions=(partition,)),)
+    assert await controller.watch_offers(TWO, EPOCH, ()) == offers, "the answer may get lost"
+    assert not offering.done()
+    watching = asyncio.ensure_future(controller.watch_offers(TWO, EPOCH, offers))
+    await offering
+    assert not watching.done(), "there is nothing more"
+    watching.cancel()
+
+
+async def test_nobody_waits_long_for_a_leader_that_does_not_read_and_not_at_all_for_one_that_is_away(
+    cluster: Any, leader_endpoint: Any
+) -> None:
+    cluster.limits = Limits(controller=ControllerLimits(offer_s_max=0.01, poll_s_max=0.01))
+    controller = await cluster.start(())
+    partition = await led(controller, leader_endpoint, 1)
+    await order(controller, partition, TWO)
+    await controller.offer_handover(ONE, EPOCH, HANDOVER, [partition])
+    await controller.register_leader(leader_endpoint(2))
+    await controller.offer_handover(ONE, EPOCH, HANDOVER, [partition])
+    assert await controller.watch_offers(TWO, EPOCH, ()) == (), "an offer that was not read is withdrawn"
+
+
+async def test_what_changed_after_the_handover_goes_with_the_partition(cluster: Any, leader_endpoint: Any) -> None:
+    controller = await cluster.start(())
+    partition = await led(controller, leader_endpoint, 1, 2)
+    await order(controller, partition, TWO)
+    changes = {"end_offset": 5, "rows": [[1, 2, 3]]}
+    await controller.report_released(ONE, EPOCH, [release(partition)[0]._replace(changes=changes)])
+    assert source_of(await controller.register_leader(leader_endpoint(2)), partition).changes == changes
+    controller = await cluster.restart()
+    assert source_of(await controller.register_leader(leader_endpoint(2)), partition).changes == changes
+
+
+def source_of(assignments: LeaderAssignments, partition: TopicPartition) -> Any:
+    [source] = [a.taken_from for a in assignments.partitions if a.partition == partition]
+    return source

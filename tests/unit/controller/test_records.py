@@ -65,7 +65,7 @@ def test_every_record_comes_back_as_it_was():
 def test_the_encoding_is_json_that_says_what_it_is():
     content = json.loads(encode_records(EVERY_RECORD[10:11]))
     assert content == {
-        "version": 3,
+        "version": 4,
         "records": [
             {"type": "partitions_adopted", "leader_id": 3, "adopted": [[str(TOPIC), 0, -9], [str(TOPIC), 2, -9]]}
         ],
@@ -82,7 +82,7 @@ def test_a_field_with_a_default_may_be_missing():
     [
         (b"not json", "cannot be decoded"),
         (b"[]", "cannot be decoded"),
-        (b'{"version": 4, "records": []}', "use a newer Raylog"),
+        (b'{"version": 5, "records": []}', "use a newer Raylog"),
         (b'{"version": 1, "records": [{"type": "moon_landed"}]}', "moon_landed"),
         (b'{"version": 1, "records": [{"type": "topic_deleted"}]}', "missing fields: topic_id"),
         (b'{"version": 1, "records": [{"type": "topic_deleted", "topic_id": "x"}]}', "cannot be decoded"),

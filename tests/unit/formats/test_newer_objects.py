@@ -89,19 +89,19 @@ def meta_of(data: bytes) -> bytes:
 LEADER_LOG = [
     (slot_key(objects.PREFIX, 1), {slot_key(objects.PREFIX, 1): newer("open-slot-v1.bin", "slot")}),
     (slot_key(objects.PREFIX, 1), {slot_key(objects.PREFIX, 1): newer("open-slot-v1.bin", "kind")}),
-    (slot_key(objects.PREFIX, 2), opened(objects.PREFIX, meta_of(newer("leader-slot-v1.bin", "meta")))),
-    (slot_key(objects.PREFIX, 2), opened(objects.PREFIX, meta_of(newer("leader-slot-v1.bin", "event")))),
-    (objects.CHECKPOINT_KEY, {objects.CHECKPOINT_KEY: newer("leader-checkpoint-v2.bin", "slot")}),
-    (objects.CHECKPOINT_KEY, {objects.CHECKPOINT_KEY: newer("leader-checkpoint-v2.bin", "state")}),
+    (slot_key(objects.PREFIX, 2), opened(objects.PREFIX, meta_of(newer("leader-slot-v3.bin", "meta")))),
+    (slot_key(objects.PREFIX, 2), opened(objects.PREFIX, meta_of(newer("leader-slot-v3.bin", "event")))),
+    (objects.CHECKPOINT_KEY, {objects.CHECKPOINT_KEY: newer("leader-checkpoint-v4.bin", "slot")}),
+    (objects.CHECKPOINT_KEY, {objects.CHECKPOINT_KEY: newer("leader-checkpoint-v4.bin", "state")}),
 ]
 METADATA_LOG = [
-    (slot_key(METADATA_PREFIX, 2), opened(METADATA_PREFIX, meta_of(newer("metadata-slot-v3.bin", "records")))),
-    (slot_key(METADATA_PREFIX, 2), opened(METADATA_PREFIX, meta_of(newer("metadata-slot-v3.bin", "type")))),
-    (metadata.CHECKPOINT_KEY, {metadata.CHECKPOINT_KEY: newer("metadata-checkpoint-v3.bin", "records")}),
+    (slot_key(METADATA_PREFIX, 2), opened(METADATA_PREFIX, meta_of(newer("metadata-slot-v4.bin", "records")))),
+    (slot_key(METADATA_PREFIX, 2), opened(METADATA_PREFIX, meta_of(newer("metadata-slot-v4.bin", "type")))),
+    (metadata.CHECKPOINT_KEY, {metadata.CHECKPOINT_KEY: newer("metadata-checkpoint-v4.bin", "records")}),
 ]
 HANDOVERS = [
-    (objects.HANDOVER_KEY, {objects.HANDOVER_KEY: newer("leader-handover-v2.bin", "slot")}),
-    (objects.HANDOVER_KEY, {objects.HANDOVER_KEY: newer("leader-handover-v2.bin", "state")}),
+    (objects.HANDOVER_KEY, {objects.HANDOVER_KEY: newer("leader-handover-v4.bin", "slot")}),
+    (objects.HANDOVER_KEY, {objects.HANDOVER_KEY: newer("leader-handover-v4.bin", "state")}),
 ]
 
 
@@ -124,7 +124,7 @@ async def test_the_object_is_named_and_nothing_is_written(read, key, bucket):
 @pytest.mark.parametrize(
     ("file", "name", "named"),
     [
-        ("wal-segment-v1.bin", "00000007-00000002.wal", "The WAL segment '00000007-00000002.wal'"),
+        ("wal-segment-v2.bin", "00000007-00000002.wal", "The WAL segment '00000007-00000002.wal'"),
         ("wal-fence-v0.bin", "fence", "The WAL's fence"),
     ],
 )

@@ -15,7 +15,7 @@ from kio.static.constants import EntityType
 from prometheus_client import CollectorRegistry
 
 from raylog.leader.leader import Leader
-from raylog.model.admin import Adopted, Assignment, LeaderAssignments, Released
+from raylog.model.admin import Adopted, Assignment, HandoverOffer, LeaderAssignments, Released
 from raylog.model.buffers import Buffer
 from raylog.model.clock import SystemClock
 from raylog.model.errors import FencedError, RetryError
@@ -84,6 +84,7 @@ class FakeController:
         self.stale_answers: list[LeaderAssignments] = []
         """Given to those that register, before what is so."""
         self.loads: list[LoadReport] = []
+        self.offers: list[HandoverOffer] = []
         self._lost_watchers = 0
         self._changed = asyncio.Condition()
 
@@ -145,6 +146,27 @@ class FakeController:
         async with self._changed:
             self.released.update({one.partition: one for one in released})
             self._changed.notify_all()
+
+    async def offer_handover(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, handover: int, partitions: Sequence[TopicPartition]
+    ) -> None:
+        """Nobody else is there to read it."""
+
+    async def watch_offers(
+        self, leader_id: LeaderId, log_epoch: LogEpoch, read: Sequence[HandoverOffer]
+    ) -> tuple[HandoverOffer, ...]:
+        async with self._changed:
+            self.offers = [offer for offer in self.offers if offer not in read]
+            self._changed.notify_all()
+            await self._changed.wait_for(lambda: self.offers)
+            return tuple(self.offers)
+
+    async def offer(self, *offers: HandoverOffer) -> None:
+        """Returns once the leader has read these."""
+        async with self._changed:
+            self.offers += offers
+            self._changed.notify_all()
+        await self.until(lambda: not self.offers)
 
     async def deleted_of(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         return [partition for partition in partitions if partition not in self.undeleted]

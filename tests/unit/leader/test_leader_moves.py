@@ -2,12 +2,13 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kio.schema.errors import ErrorCode
 
-from raylog.model.admin import TakenFrom
+from raylog.model.admin import HandoverOffer, TakenFrom
 from raylog.model.errors import CorruptError
 from raylog.model.ids import LeaderId
 
@@ -129,8 +130,103 @@ async def test_a_handover_that_is_gone_ends_the_leader_instead_of_beginning_the_
 ) -> None:
     await cluster.lead(kit.assignment(0))
     [report] = await released(cluster, kit.assignment(0).partition)
-    gone = replace(report, handover=report.handover ^ 1)
+    gone = report._replace(handover=report.handover ^ 1)
     await cluster.controller.assign(back(kit, gone, leader_epoch=9))
     async with asyncio.timeout(kit.NO_WAIT_S):
         with pytest.raises(CorruptError, match="handed over is not there"):
             await asyncio.shield(cluster.leaders[-1].closed)
+
+
+async def taken_over(client: Any, kit: Any, **batch: Any) -> Any:
+    """The answer to the first produce that is not told that the partition is not led."""
+    async with asyncio.timeout(kit.NO_WAIT_S):
+        while (answer := await produce(client, kit, **batch)).error_code is ErrorCode.not_leader_or_follower:
+            pass
+    return answer
+
+
+async def test_a_batch_that_comes_between_the_handover_and_the_stop_moves_along(cluster: Any, kit: Any) -> None:
+    client = await cluster.lead(kit.assignment(0))
+    partition = kit.assignment(0).partition
+    await produce(client, kit, producer_id=7, epoch=0, sequence=0)
+
+    async def meanwhile(*_: Any) -> None:
+        await produce(client, kit, producer_id=7, epoch=0, sequence=1)
+
+    cluster.controller.offer_handover = meanwhile
+    [report] = await released(cluster, partition)
+    assert (report.changes["end_offset"], len(report.changes["rows"]), len(report.changes["producers"])) == (2, 1, 1)
+    await cluster.controller.assign(back(kit, report, leader_epoch=9))
+    repeated = await taken_over(client, kit, producer_id=7, epoch=0, sequence=1)
+    assert (repeated.error_code, repeated.base_offset) == (ErrorCode.none, 1)
+    assert (await produce(client, kit, producer_id=7, epoch=0, sequence=2)).base_offset == 2
+    cluster.validate()
+
+
+async def test_a_request_that_comes_before_its_partition_waits_for_it(cluster: Any, kit: Any) -> None:
+    client = await cluster.lead(kit.assignment(0))
+    partition = kit.assignment(0).partition
+    await produce(client, kit)
+    [report] = await released(cluster, partition)
+    offer = HandoverOffer(leader_id=LeaderId(1), handover=report.handover, partitions=(partition,))
+    await cluster.controller.offer(offer)
+    early = client.send(kit.produce_request({0: kit.batch(b"early")}))
+    await client.ask(kit.fetch_request({1: 0}))  # the leader has got what was sent before it
+    assert not early.done()
+    await cluster.controller.assign(back(kit, report, leader_epoch=9))
+    async with asyncio.timeout(kit.NO_WAIT_S):
+        response = await early
+    [answer] = response.responses[0].partition_responses
+    assert (answer.error_code, answer.base_offset) == (ErrorCode.none, 1)
+
+
+class TestWithAFileWal:
+    @pytest.fixture
+    def wal_url(self, tmp_path: Path) -> str:
+        (tmp_path / "wal").mkdir()
+        return f"file://{tmp_path}/wal?flush_interval_ms=30000&segment=1MiB&capacity=256MiB"
+
+    async def test_what_is_taken_over_serves_before_the_bucket_knows_and_after_a_crash_it_goes_on(
+        self, cluster: Any, kit: Any
+    ) -> None:
+        client = await cluster.lead(kit.assignment(0))
+        partition = kit.assignment(0).partition
+        await produce(client, kit, producer_id=7, epoch=0, sequence=0)
+        [report] = await released(cluster, partition)
+        cluster.controller.adopted.clear()
+        cluster.store.shut()
+        await cluster.controller.assign(back(kit, report, leader_epoch=9))
+        assert (await taken_over(client, kit, producer_id=7, epoch=0, sequence=1)).base_offset == 1
+        assert cluster.controller.adopted == {}, "it is in no slot yet"
+        await cluster.crash()
+        cluster.store.discard_held()
+        cluster.store.release()
+        leader = await cluster.start()
+        client = await cluster.client()
+        again = await produce(client, kit, producer_id=7, epoch=0, sequence=1)
+        assert (again.error_code, again.base_offset) == (ErrorCode.none, 1)
+        assert (await produce(client, kit, producer_id=7, epoch=0, sequence=2)).base_offset == 2
+        await leader._parts.flusher.flush()
+        await cluster.controller.assign(back(kit, report, leader_epoch=9))
+        await cluster.controller.until(lambda: partition in cluster.controller.adopted)
+        cluster.validate()
+
+    @pytest.mark.parametrize("checkpoint_slots", [1, 200])
+    async def test_a_take_over_that_the_wal_still_has_of_what_has_left_since_is_over(
+        self, cluster: Any, kit: Any, checkpoint_slots: int
+    ) -> None:
+        await cluster.controller.assign(kit.assignment(0))
+        await cluster.start(leader_limits={"checkpoint_slots": checkpoint_slots})
+        client = await cluster.client()
+        partition = kit.assignment(0).partition
+        await produce(client, kit)
+        [report] = await released(cluster, partition)
+        await cluster.controller.assign(back(kit, report, leader_epoch=9))
+        assert (await taken_over(client, kit)).base_offset == 1
+        await cluster.controller.until(lambda: cluster.controller.adopted[partition] == 9)
+        cluster.controller.released.clear()
+        await released(cluster, partition)
+        await cluster.controller.assign()
+        await cluster.crash()
+        leader = await cluster.start()
+        assert list(leader._parts.context.partitions) == []

@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -10,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raylog.leader.checkpoint_format import decode_checkpoint_state, encode_checkpoint
+from raylog.leader.handover_reader import as_released, source_of
 from raylog.leader.log_state import LedSnapshot, LogSnapshot, LogState
 from raylog.leader.releases import ReleasesSnapshot
 from raylog.model.errors import CorruptError
-from raylog.model.ids import LeaderEpoch, LeaderId, ProducerId, TopicId, TopicPartition
+from raylog.model.ids import LeaderEpoch, LeaderId, LogEpoch, Lsn, ProducerId, TopicId, TopicPartition
 from raylog.partition.flushed_state import PartitionSnapshot
 from raylog.storage.data_object import IndexRow, ProducerRow, SlotMeta, decode_meta, encode_meta
 from raylog.storage.slot_events import (
@@ -27,6 +29,7 @@ from raylog.storage.slot_events import (
     SwapPart,
     SwapRow,
     TakeOver,
+    WalPosition,
 )
 
 LEADER = LeaderId(4)
@@ -50,6 +53,8 @@ class Writer:
         index: list[IndexRow] = []
         producers: list[ProducerRow] = []
         touched: set[TopicPartition] = set()
+        swapped: set[TopicPartition] = set()
+        ends_before, starts_before = dict(self.ends), dict(self.starts)
         led_before, left_before = set(self.ends), set(self.left)
         position = 64
         for kind, number, count in steps:
@@ -63,15 +68,23 @@ class Writer:
                 )
             elif kind == "release" and partition in self.ends and partition not in touched:
                 events.append(Release(partition=partition, end_offset=self.ends.pop(partition)))
-            elif kind == "hand over" and partition in led_before & self.ends.keys() - touched:
+            elif kind == "hand over" and partition in led_before & self.ends.keys() - swapped:
+                # After the slot's batches, of which the partition may have some. Its handover was written before the slot.
                 touched.add(partition)
                 handover, end = 100 * self.slot + number, self.ends.pop(partition)
                 self.left[partition] = (handover, end, self.starts[partition])
                 events.append(
                     HandOver(
-                        partition=partition, end_offset=end, epoch_base=-1, handover=handover, first_slot=self.slot
+                        partition=partition,
+                        end_offset=end,
+                        epoch_base=-1,
+                        handover=handover,
+                        first_slot=self.slot,
+                        handed_log_start_offset=starts_before[partition],
+                        handed_end_offset=ends_before[partition],
                     )
                 )
+                events.append(WalPosition(epoch=1, lsn=self.slot))
             elif kind == "take over" and partition in left_before & self.left.keys() and partition not in touched:
                 handover, self.ends[partition], self.starts[partition] = self.left.pop(partition)
                 self.rows[partition] = []  # it swaps what comes from now on
@@ -86,6 +99,7 @@ class Writer:
             elif kind == "swap" and partition not in touched and len(self.rows.get(partition, ())) >= count:
                 # Of the newest rows, or of some that are below the log start: then it has no effect.
                 events.append(self._swap(partition, count, from_the_end=count % 2 == 1))
+                swapped.add(partition)
             elif kind == "append" and partition in self.ends:
                 touched.add(partition)
                 first, last = self.ends[partition], self.ends[partition] + count - 1
@@ -178,9 +192,11 @@ def test_recovery_from_any_checkpoint_equals_replay_of_all(
                 for event in metas[slot - 1].events
                 if isinstance(event, HandOver)
             }
+            metas[slot - 1] = with_what_changed(metas[slot - 1], whole)
             apply(whole, slot, metas[slot - 1], handed)
         if slot == at:
             listed = set(whole.partitions)
+        if slot == max(due.values()):
             releases = whole.releases.snapshot()
         for found in snapshots(whole, dict.fromkeys(PARTITIONS, slot)):
             if due[found.partition] == slot and found.partition in listed:
@@ -194,8 +210,34 @@ def test_recovery_from_any_checkpoint_equals_replay_of_all(
     assert resumed.releases.untold == whole.releases.untold
 
 
+def with_what_changed(meta: SlotMeta, state: LogState) -> SlotMeta:
+    """Take-overs as the target writes them: with what the source's log says of what changed after the handover."""
+    untold = state.releases.untold
+    events = [
+        replace(event, changes=untold[event.partition].changes) if isinstance(event, TakeOver) else event
+        for event in meta.events
+    ]
+    return decode_meta(encode_meta(replace(meta, events=events)))
+
+
 def apply(state: LogState, slot: int, meta: SlotMeta, handed: dict[int, PartitionSnapshot]) -> None:
-    state.apply(slot, meta, {event.partition: handed[event.handover] for event in state.taken_over(meta)})
+    begins = {
+        event.partition: as_released(handed[event.handover], source_of(event)) for event in state.taken_over(meta)
+    }
+    state.apply(slot, meta, begins)
+
+
+def test_a_release_comes_after_its_slots_batches_and_tells_what_changed_after_the_handover() -> None:
+    writer = Writer()
+    state = LogState(LEADER)
+    state.apply(1, writer.next_slot([("adopt", 0, 1)]))
+    state.apply(2, writer.next_slot([("append", 0, 3)]))
+    state.apply(3, writer.next_slot([("append", 0, 2), ("hand over", 0, 1)]))
+    [(partition, left)] = state.releases.untold.items()
+    assert partition == PARTITIONS[0] and partition not in state.partitions and left.changes is not None
+    assert (left.changes["end_offset"], [row[:2] for row in left.changes["rows"]]) == (5, [[LEADER, 3]])
+    assert state.releases.has_had(LogEpoch(1), Lsn(3)) and not state.releases.has_had(LogEpoch(1), Lsn(4))
+    assert state.releases.has_had(LogEpoch(0), Lsn(9)) and not state.releases.has_had(LogEpoch(2), Lsn(1))
 
 
 def test_release_that_is_older_than_the_state_of_a_checkpoint_takes_nothing_from_it() -> None:

@@ -90,3 +90,22 @@ async def test_slot_of_events_alone_carries_the_lsn_before_it() -> None:
     buffer.cut()
     buffer.add_event(LogStart(partition=PARTITIONS[0], offset=1))
     assert (cut := buffer.cut()).last_lsn == 1 and cut.body == []
+
+
+async def test_events_that_come_last_are_in_the_slot_of_the_batches_before_them() -> None:
+    buffer = WriteBuffer(RUN_BYTES)
+    buffer.add(Lsn(1), PARTITIONS[0], (placed(0, 1, 10),))
+    written = buffer.add_last([LogStart(partition=PARTITIONS[1], offset=n) for n in (1, 2)])
+    assert buffer.has_events, "it is cut at once"
+    buffer.add(Lsn(2), PARTITIONS[0], (placed(1, 1, 10),))
+    first, second = buffer.cut(), buffer.cut()
+    assert (len(first.meta.index), len(first.meta.events), first.waiters) == (1, 2, [written])
+    assert (len(second.meta.index), len(second.meta.events)) == (1, 0)
+
+
+async def test_an_event_with_an_entry_in_the_wal_counts_as_its_slots_last() -> None:
+    buffer = WriteBuffer(RUN_BYTES)
+    buffer.add(Lsn(1), PARTITIONS[0], (placed(0, 1, 10),))
+    buffer.add_event(LogStart(partition=PARTITIONS[0], offset=1), Lsn(2))
+    assert buffer.last_lsn == 2
+    assert [buffer.cut().last_lsn, buffer.cut().last_lsn] == [1, 2]

@@ -166,7 +166,7 @@ def test_a_column_that_a_later_build_adds_is_passed_over():
     [
         (lambda data: b"", "magic"),
         (lambda data: b"XXXX" + data[4:], "magic"),
-        (lambda data: data[:4] + b"\0\3" + data[6:], "version 3.*newer"),
+        (lambda data: data[:4] + b"\0\4" + data[6:], "version 4.*newer"),
         (lambda data: data[:-8], "envelope"),
         (lambda data: data + b"x", "envelope"),
         (lambda data: data[:24] + bytes(200) + data[224:], "cannot be decoded"),

@@ -70,9 +70,9 @@ def test_a_newer_format_is_refused_and_not_taken_for_a_torn_header() -> None:
     from crc32c import crc32c
 
     encoded = bytearray(header().encode())
-    encoded[12:14] = (2).to_bytes(2, "big")
+    encoded[12:14] = (3).to_bytes(2, "big")
     encoded[0:4] = crc32c(bytes(encoded[4:46])).to_bytes(4, "big")
-    with pytest.raises(CorruptError, match="format version 2"):
+    with pytest.raises(CorruptError, match="format version 3"):
         decode_segment_header(bytes(encoded))
 
 
