@@ -13,7 +13,7 @@
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -258,12 +258,15 @@ class ClientConnection(FrameProtocol):
         if isinstance(answer, asyncio.Future):
             answer.add_done_callback(partial(self._done, slot, context))
         elif inspect.iscoroutine(answer):
-            task = asyncio.get_running_loop().create_task(answer)
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._task_done, slot, context))
+            self._run(slot, context, answer)
         else:
             assert not isinstance(answer, Awaitable)
             self._answered(slot, context, answer)
+
+    def _run(self, slot: _Slot, context: RequestContext, answer: Coroutine[Any, Any, Answer]) -> None:
+        task = asyncio.get_running_loop().create_task(answer)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._task_done, slot, context))
 
     def _new_slot(self, api: Api, head: RequestHead, size_bytes: int) -> _Slot:
         slot = _Slot(api, head, size_bytes, self._clock.monotonic())
@@ -325,8 +328,14 @@ class ClientConnection(FrameProtocol):
             if answer is None:
                 slot.buffers = ()
             elif isinstance(answer, _BUFFERS):
+                has_error = bool(response_correlation_id(answer) & ERROR_BIT)
+                if has_error and slot.api.ask_again is not None:
+                    again = slot.api.ask_again(context, answer)
+                    if again is not None:
+                        self._run(slot, context, again)
+                        return
                 slot.buffers = with_correlation_id(answer, correlation_id, request=False)
-                if response_correlation_id(answer) & ERROR_BIT:
+                if has_error:
                     self._note_errors(slot, decode_response(slot.api.key, slot.head.api_version, answer)[1])
             else:
                 slot.buffers = encode_response(correlation_id, answer)

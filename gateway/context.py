@@ -14,6 +14,7 @@ from gateway.uploader import Uploader
 from raylog.model.admin import ControllerClient
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock, Random
+from raylog.model.ids import LeaderId
 from raylog.model.limits import GatewayLimits
 from raylog.model.logs import RoleLogger
 from raylog.model.routing import BrokerEndpoint, RoutingTable
@@ -84,6 +85,8 @@ class RequestContext:
     head: RequestHead
     frame: Buffer
     """The request as received, header included, length prefix not."""
+    passed_to: LeaderId | None = None
+    """The leader that has got the frame as it is."""
 
     @property
     def table(self) -> RoutingTable:

@@ -20,7 +20,7 @@ Contract of a handler ``handler(context, request) -> Answer``:
 
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -45,6 +45,10 @@ Handler = Callable[[RequestContext, Any], Answer | Awaitable[Answer]]
 Failed = Callable[[RequestContext, RetryError | StaleRouteError], Payload]
 """Makes the answer to a request whose handler, or the future it gave, ended in one of these."""
 
+AskAgain = Callable[[RequestContext, Buffer], Coroutine[Any, Any, Payload | None] | None]
+"""Given a leader's answer that has an error in it: a better one that is on its way, as the question has been put to another
+leader before this returns; or None, and the client gets the answer as it is."""
+
 Unsupported = Callable[[RequestContext], Payload]
 """Makes the answer to a version that is not served, where Kafka answers in place of closing (ApiVersions, KIP-511)."""
 
@@ -60,6 +64,7 @@ class Api:
     max_version: int
     handler: Handler
     failed: Failed | None
+    ask_again: AskAgain | None
     unsupported: Unsupported | None
     left_out: str
     """What of the API is not served and why, for docs/compatibility.md; empty when all of it is."""
@@ -77,6 +82,7 @@ def handles(
     max_version: int,
     *,
     failed: Failed | None = None,
+    ask_again: AskAgain | None = None,
     unsupported: Unsupported | None = None,
     left_out: str = "",
 ) -> Callable[[_H], _H]:
@@ -93,6 +99,7 @@ def handles(
             max_version=max_version,
             handler=handler,
             failed=failed,
+            ask_again=ask_again,
             unsupported=unsupported,
             left_out=left_out,
         )

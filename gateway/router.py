@@ -51,6 +51,14 @@ class Router:
         """The leader to ask, with ``ErrorCode.none``; or what to answer: UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE."""
         return self._routes.index.leader_of(topic, partition)
 
+    def successor(self, topic: TopicRoute, partition: int, leader_id: LeaderId) -> LeaderId | None:
+        """Who leads the partition, or is about to, now that this leader says that it does not; None where nobody else does."""
+        if not 0 <= partition < len(topic.partitions):
+            return None
+        route = topic.partitions[partition]
+        found = route.leader_id if route.leader_id != leader_id else route.moving_to
+        return found if found in self._routes.table.leaders else None
+
     def max_message_bytes(self, topic: TopicRoute) -> int:
         """The topic's limit for one record batch, its overhead included."""
         return self._routes.index.max_message_bytes(topic)

@@ -5,6 +5,8 @@
 - All of a request's routing and forwarding happens before the handler returns, so that the requests of a connection reach each
   leader in their order.
 - A request that is sound and has one leader is passed through as it came. Any other is split, and its answers are joined.
+- A leader that says that it does not lead a partition, and is not the one that leads it or is about to, has handed it over: that
+  one is asked at once, as a move takes less time than clients wait between two tries. It keeps the request until it leads.
 - acks=0 is asked of the leader as acks=1: the answer that the client does not want tells when the bytes are off our hands, and an
   error closes the connection, as in Kafka.
 - A leader that is gone answers nothing: NOT_LEADER_OR_FOLLOWER, for which clients refresh their metadata and try again, if it
@@ -13,6 +15,7 @@
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -72,7 +75,22 @@ def _failed(context: RequestContext, error: RetryError | StaleRouteError) -> Pay
     )
 
 
-@handles(_KEY, 3, 13, failed=_failed, left_out="transactional records, until transactions are served")
+def _ask_again(context: RequestContext, frame: Buffer) -> Coroutine[Any, Any, Payload | None] | None:
+    """What a leader says has an error in it that has got the client's frame as it is."""
+    response: Any = decode_response(_KEY, context.head.api_version, frame)[1]
+    codes = {part.error_code for topic in response.responses for part in topic.partition_responses}
+    if ErrorCode.not_leader_or_follower not in codes or context.passed_to is None:
+        return None
+    request: Any = decode_request(context.frame, context.head)[1]
+    pairs = [(topic, part) for topic in request.topic_data for part in topic.partition_data]
+    topics: dict[Any, list[Any]] = {}
+    again = _take_in(context, request, context.passed_to, pairs, response, topics)
+    return _join(context, request, again, [], topics, is_answered=True) if again else None
+
+
+@handles(
+    _KEY, 3, 13, failed=_failed, ask_again=_ask_again, left_out="transactional records, until transactions are served"
+)
 def produce(
     context: RequestContext, request: Any
 ) -> Payload | asyncio.Future[Buffer] | Coroutine[Any, Any, Payload | None]:
@@ -81,7 +99,7 @@ def produce(
         if passed is not None:
             return passed
         request = decode_request(context.frame, context.head)[1]
-    timeout_s = max(_TIMEOUT_S_MIN, to_ms(request.timeout) / 1000)
+    timeout_s = _timeout_s(request)
     if request.acks not in (-1, 0, 1):
         return _response(
             context,
@@ -95,11 +113,9 @@ def produce(
     if len(parts.by_leader) == 1 and not parts.refused and request.acks != 0:
         (leader_id,) = parts.by_leader
         if not parts.is_behind_uploads(context.uploader, leader_id):
-            answer = context.router.send_frame(leader_id, context.frame, timeout_s=timeout_s)
-            _hold_if_over(context, leader_id)
-            return answer
-    sent = _forward_parts(context, request, parts, timeout_s)
-    return _join(context, parts, sent, is_answered=request.acks != 0)
+            return _pass_frame(context, leader_id, timeout_s)
+    sent = _forward_parts(context, request, parts)
+    return _join(context, request, sent, parts.refused, {}, is_answered=request.acks != 0)
 
 
 def _pass_on(context: RequestContext, single: SingleProduce) -> asyncio.Future[Buffer] | None:
@@ -115,7 +131,12 @@ def _pass_on(context: RequestContext, single: SingleProduce) -> asyncio.Future[B
         validate(single.records, max_batch_bytes=router.max_message_bytes(route), api_version=shape.api_version)
     except RecordsError:
         return None
-    answer = router.send_frame(leader_id, context.frame, timeout_s=max(_TIMEOUT_S_MIN, shape.timeout_s))
+    return _pass_frame(context, leader_id, max(_TIMEOUT_S_MIN, shape.timeout_s))
+
+
+def _pass_frame(context: RequestContext, leader_id: LeaderId, timeout_s: float) -> asyncio.Future[Buffer]:
+    answer = context.router.send_frame(leader_id, context.frame, timeout_s=timeout_s)
+    context.passed_to = leader_id
     _hold_if_over(context, leader_id)
     return answer
 
@@ -159,25 +180,48 @@ def _route(router: Router, topic: Any, *, by_id: bool) -> TopicRoute | ErrorCode
     return route
 
 
-def _forward_parts(
-    context: RequestContext, request: Any, parts: _Sorted, timeout_s: float
-) -> list[tuple[LeaderId, asyncio.Future[Buffer] | StaleRouteError]]:
-    sent: list[tuple[LeaderId, asyncio.Future[Buffer] | StaleRouteError]] = []
-    for leader_id, pairs in parts.by_leader.items():
-        uploads = parts.uploads.get(leader_id, ())
-        forward = _forwarder(context, request, leader_id, pairs, [place for place, _ in uploads], timeout_s)
-        try:
-            if parts.is_behind_uploads(context.uploader, leader_id):
-                batches = [batch for _, batch in uploads]
-                answer = context.uploader.submit(leader_id, batches, forward, timeout_s=timeout_s)
-            else:
-                answer = forward(())
-        except StaleRouteError as error:
-            sent.append((leader_id, error))
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What one leader was asked for."""
+
+    leader_id: LeaderId
+    pairs: Sequence[tuple[Any, Any]]
+    """(topic, partition) of the request."""
+    answer: asyncio.Future[Buffer] | StaleRouteError
+    is_last: bool = False
+    """Nobody else is asked, whatever it says."""
+
+
+def _forward_parts(context: RequestContext, request: Any, parts: _Sorted) -> list[_Asked]:
+    return [
+        _forward(context, request, leader_id, pairs, parts.uploads.get(leader_id, ()))
+        for leader_id, pairs in parts.by_leader.items()
+    ]
+
+
+def _forward(
+    context: RequestContext,
+    request: Any,
+    leader_id: LeaderId,
+    pairs: Sequence[tuple[Any, Any]],
+    uploads: Sequence[tuple[int, UploadBatch]] = (),
+    *,
+    is_last: bool = False,
+) -> _Asked:
+    timeout_s = _timeout_s(request)
+    forward = _forwarder(context, request, leader_id, pairs, [place for place, _ in uploads], timeout_s)
+    answer: asyncio.Future[Buffer] | StaleRouteError
+    try:
+        if uploads or context.uploader.is_busy(leader_id):
+            batches = [batch for _, batch in uploads]
+            answer = context.uploader.submit(leader_id, batches, forward, timeout_s=timeout_s)
         else:
-            sent.append((leader_id, answer))
-            _hold_if_over(context, leader_id)
-    return sent
+            answer = forward(())
+    except StaleRouteError as error:
+        answer = error
+    else:
+        _hold_if_over(context, leader_id)
+    return _Asked(leader_id, pairs, answer, is_last)
 
 
 def _forwarder(
@@ -211,28 +255,65 @@ def _topic_data(context: RequestContext, pairs: Iterable[tuple[Any, Any]]) -> tu
 
 async def _join(
     context: RequestContext,
-    parts: _Sorted,
-    sent: list[tuple[LeaderId, asyncio.Future[Buffer] | StaleRouteError]],
+    request: Any,
+    sent: Iterable[_Asked],
+    refused: list[_Refusal],
+    topics: dict[Any, list[Any]],
     *,
     is_answered: bool,
 ) -> Payload | None:
+    """The answer, with what is known of it already: partitions that are ``refused``, and leaders' answers by topic."""
     version = context.head.api_version
-    refused = list(parts.refused)
-    topics: dict[Any, list[Any]] = {}
-    for leader_id, answer in sent:
+    waiting = deque(sent)
+    while waiting:
+        asked = waiting.popleft()
         try:
-            if isinstance(answer, StaleRouteError):
-                raise answer
-            response: Any = decode_response(_KEY, version, await answer)[1]
+            if isinstance(asked.answer, StaleRouteError):
+                raise asked.answer
+            frame = await asked.answer
         except (StaleRouteError, RetryError) as error:
-            refused += (_Refusal(topic, part.index, _code_of(error)) for topic, part in parts.by_leader[leader_id])
+            refused += (_Refusal(topic, part.index, _code_of(error)) for topic, part in asked.pairs)
             continue
-        for topic in response.responses:
-            topics.setdefault(_topic_key(version, topic), []).extend(topic.partition_responses)
+        response: Any = decode_response(_KEY, version, frame)[1]
+        if asked.is_last:
+            for topic in response.responses:
+                topics.setdefault(_topic_key(version, topic), []).extend(topic.partition_responses)
+        else:
+            waiting += _take_in(context, request, asked.leader_id, asked.pairs, response, topics)
     if not is_answered:
         _close_on_error(refused, topics)
         return None
     return _response(context, refused, topics)
+
+
+def _take_in(
+    context: RequestContext,
+    request: Any,
+    leader_id: LeaderId,
+    pairs: Sequence[tuple[Any, Any]],
+    response: Any,
+    topics: dict[Any, list[Any]],
+) -> list[_Asked]:
+    """Add the answer of a leader that was asked for these pairs to ``topics``, but for the partitions that it has handed over:
+    for them their next leaders have been asked when this returns."""
+    version = context.head.api_version
+    asked = {(_topic_key(version, topic), part.index): (topic, part) for topic, part in pairs}
+    moved: dict[LeaderId, list[tuple[Any, Any]]] = {}
+    for topic in response.responses:
+        key = _topic_key(version, topic)
+        for part in topic.partition_responses:
+            is_led = part.error_code != ErrorCode.not_leader_or_follower
+            successor = None if is_led else _successor(context, key, part.index, leader_id)
+            if successor is None:
+                topics.setdefault(key, []).append(part)
+            else:
+                moved.setdefault(successor, []).append(asked[key, part.index])
+    return [_forward(context, request, successor, own, is_last=True) for successor, own in moved.items()]
+
+
+def _successor(context: RequestContext, topic: Any, index: int, leader_id: LeaderId) -> LeaderId | None:
+    route = _route(context.router, topic, by_id=context.head.api_version >= FIRST_VERSION_WITH_TOPIC_IDS)
+    return None if isinstance(route, ErrorCode) else context.router.successor(route, index, leader_id)
 
 
 def _close_on_error(refused: list[_Refusal], topics: dict[Any, list[Any]]) -> None:
@@ -267,6 +348,10 @@ def _response(
         for key, partitions in answered.items()
     )
     return types.ProduceResponse(responses=responses, throttle_time=NO_THROTTLE)  # type: ignore[no-any-return]
+
+
+def _timeout_s(request: Any) -> float:
+    return max(_TIMEOUT_S_MIN, to_ms(request.timeout) / 1000)
 
 
 def _topic_key(version: int, topic: Any) -> Any:

@@ -2,11 +2,13 @@
 that are gone."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from kio.schema.errors import ErrorCode
 
 from gateway.messages import make, request_types, response_types
+from raylog.model.ids import LeaderId
 from raylog.protocol.batch import Record, encode_batch, headers
 from raylog.protocol.wire import NO_THROTTLE, ms
 
@@ -232,3 +234,92 @@ async def test_a_large_batch_arrives_byte_for_byte(world):
     received = leader.requests[0].topic_data[0].partition_data[0].records
     assert received == batch
     assert len(list(headers(received))) == 1
+
+
+def not_led(*partitions):
+    """Answers NOT_LEADER_OR_FOLLOWER for these partitions, and takes the others."""
+
+    def script(head, request):
+        answer = produced(head.api_version, request, 100)
+        return replace(
+            answer,
+            responses=tuple(
+                replace(
+                    topic,
+                    partition_responses=tuple(
+                        replace(part, error_code=ErrorCode.not_leader_or_follower, base_offset=-1)
+                        if part.index in partitions
+                        else part
+                        for part in topic.partition_responses
+                    ),
+                )
+                for topic in answer.responses
+            ),
+        )
+
+    return script
+
+
+async def moving(world, leaders, **changes):
+    """The topic "t"; its first partition's route is changed so."""
+    topic_id = await world.topic("t", leaders)
+    topic = world.controller.table.topics["t"]
+    first, *others = topic.partitions
+    moved = replace(topic, partitions=(replace(first, **changes), *others))
+    world.controller.publish(topics={"t": moved})
+    await world.settled()
+    return topic_id
+
+
+@pytest.mark.parametrize("version", [3, 9, 13])
+async def test_a_partition_that_has_just_been_handed_over_is_asked_for_where_it_goes(world, version):
+    """The frame is passed on to one leader; of two partitions one has left it."""
+    first, second = await world.leader(1, not_led(0)), await world.leader(2, log(200))
+    topic_id = await moving(world, [1, 1], moving_to=LeaderId(2))
+    request = produce({("t", 0): BATCH, ("t", 1): BATCH}, version=version, ids={"t": topic_id})
+    answer = await (await world.client()).ask(request)
+    name = topic_id if version == 13 else "t"
+    assert results(answer) == {(name, 0): (ErrorCode.none, 200), (name, 1): (ErrorCode.none, 101)}
+    assert len(first.requests) == 1
+    [again] = second.requests
+    assert [(part.index, part.records) for topic in again.topic_data for part in topic.partition_data] == [(0, BATCH)]
+
+
+async def test_a_split_request_is_asked_again_in_part(world):
+    for leader_id, script in ((1, not_led(0)), (2, log(200)), (3, log(300))):
+        await world.leader(leader_id, script)
+    await moving(world, [1, 3], moving_to=LeaderId(2))
+    answer = await (await world.client()).ask(produce({("t", 0): BATCH, ("t", 1): BATCH}))
+    assert results(answer) == {("t", 0): (ErrorCode.none, 200), ("t", 1): (ErrorCode.none, 301)}
+
+
+async def test_requests_of_a_connection_reach_the_next_leader_in_their_order(world):
+    await world.leader(1, not_led(0))
+    second = await world.leader(2, log(0))
+    await moving(world, [1], moving_to=LeaderId(2))
+    client = await world.client()
+    batches = [encode_batch([Record(value=b"%d" % n, timestamp_ms=1)]) for n in range(5)]
+    client.send(*(produce({("t", 0): batch}) for batch in batches))
+    for _ in batches:
+        await client.receive()
+    asked = [
+        part.records for request in second.requests for topic in request.topic_data for part in topic.partition_data
+    ]
+    assert asked == batches
+
+
+async def test_nobody_is_asked_twice_for_a_partition_that_moves_on(world):
+    """What the next leader says is told, also that it does not lead the partition."""
+    first, second = await world.leader(1, not_led(0)), await world.leader(2, not_led(0))
+    await moving(world, [1], moving_to=LeaderId(2))
+    answer = await (await world.client()).ask(produce({("t", 0): BATCH}))
+    assert results(answer) == {("t", 0): (ErrorCode.not_leader_or_follower, -1)}
+    assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
+async def test_without_a_next_leader_the_client_is_told_at_once(world):
+    leader = await world.leader(1, not_led(0))
+    await world.topic("t", [1])
+    answer = await (await world.client()).ask(produce({("t", 0): BATCH}))
+    assert results(answer) == {("t", 0): (ErrorCode.not_leader_or_follower, -1)}
+    assert len(leader.requests) == 1
