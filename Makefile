@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEPLOY := $(VENV)/.deploy-ready
 
-.PHONY: help serve test test-cluster sim lint format test-package bench bench-kafka bench-failover bench-limits bench-planner bench-requests bench-zones bench-return chaos interop schemas minio setup clean
+.PHONY: help serve test test-cluster sim lint format test-package bench bench-kafka bench-failover bench-limits bench-planner bench-requests bench-zones bench-moves bench-return chaos interop schemas minio setup clean
 .DEFAULT_GOAL := help
 
 help:            ## Show this list
@@ -62,6 +62,9 @@ bench-requests: $(READY)  ## Requests to the bucket per GiB at 1, 100 and 1,000 
 
 bench-zones: $(READY)  ## Between zones: produce by the bucket beside produce to the leader, in milliseconds, bytes and requests
 	$(BIN)/python -m bench.zones $(ARGS)
+
+bench-moves: $(READY)  ## How long producers wait while 1 and 1,000 partitions move from leader to leader
+	$(BIN)/python -m bench.moves $(ARGS)
 
 bench-return: $(READY)  ## A whole cluster's return: 1,000 partitions and 100 GiB, from kill -9 to serving elsewhere
 	$(BIN)/python -m bench.cluster_return $(ARGS)

@@ -166,8 +166,12 @@ class InProcessCluster:
 
     def leader_of(self, topic: str, partition: int) -> int:
         """The leader of a partition, as the controller's routing table has it."""
+        return self.leaders_of(topic)[partition]
+
+    def leaders_of(self, topic: str) -> list[int]:
+        """The leaders of a topic's partitions, by number."""
         table = self.run(self._running.controller.watch_routes(0))
-        return table.topics[topic].partitions[partition].leader_id
+        return [route.leader_id for route in table.topics[topic].partitions]
 
     def move(self, destinations: Mapping[tuple[str, int], int]) -> None:
         """Have partitions, by topic and number, led by these leaders; returns once they are."""
