@@ -26,9 +26,10 @@ from bench import machine, report
 from lab.percentiles import percentile
 from tests.harness.cluster import InProcessCluster, running
 
-_BUCKETS: Final = {"local folder": "", "S3 Standard": "?latency=s3-standard"}
+_BUCKETS: Final = {"local folder": "file://{folder}/bucket", "S3 Standard": "memory://?latency=s3-standard"}
+"""The model's latencies stand alone, without a local disk's."""
 _WALS: Final = {"file": "file://{folder}/wal?capacity=1GiB&segment=16MiB", "object": "object:?interval_ms=250"}
-_MOVES: Final = {1: 24, 1000: 4}
+_MOVES: Final = {1: 30, 1000: 5}
 """By how many partitions move in one step."""
 _WATCHED_MAX: Final = 5
 _SEND_EVERY_S: Final = 0.01
@@ -104,10 +105,10 @@ def bench(
 ) -> None:
     console = Console(highlight=False)
     table = [["", "moves", "gap p50, ms", "gap p99, ms", "usual p50, ms", "usual p99, ms"]]
-    for title, latency in _BUCKETS.items():
+    for title, store_url in _BUCKETS.items():
         for count, times in _MOVES.items():
             for wal in _WALS:
-                usual, gaps = _measured(latency, wal, count, moves or times)
+                usual, gaps = _measured(store_url, wal, count, moves or times)
                 name = f"{title}, {wal} WAL, {count:,} partition{'s' if count > 1 else ''}"
                 table.append([name, str(moves or times), *_percentiles(gaps), *_percentiles(usual)])
                 console.print("  ".join(table[-1]), soft_wrap=True)
@@ -120,13 +121,13 @@ def _percentiles(values: Sequence[float]) -> list[str]:
     return [report.number(percentile(ordered, share)) for share in (0.5, 0.99)]
 
 
-def _measured(latency: str, wal: str, count: int, moves: int) -> tuple[list[float], list[float]]:
+def _measured(store_url: str, wal: str, count: int, moves: int) -> tuple[list[float], list[float]]:
     """Gaps without moves, and around moves of ``count`` partitions in one step."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-moves-") as folder,
         running(
             Path(folder),
-            store_url=f"file://{folder}/bucket{latency}",
+            store_url=store_url.format(folder=folder),
             wal={wal: _WALS[wal].format(folder=folder)},
             default_wal=wal,
         ) as cluster,

@@ -130,6 +130,7 @@ class AssignmentFollower:
         mine = [*handing_over, *(partition for partition, assigned in wanted.items() if assigned.adopted)]
         self._check_known(mine, wanted)
         self._handovers.forget_all_but(mine)
+        await self._report_released(mine)  # of an earlier open: they are led nowhere
         await self._handovers.hand_over([hosted for hosted in self._partitions if hosted.partition in handing_over])
         await self._report_released(mine)
         await self._release_deleted([hosted for hosted in self._partitions if hosted.partition not in wanted])

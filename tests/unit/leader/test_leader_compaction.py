@@ -216,6 +216,22 @@ async def test_a_job_that_took_half_the_grace_is_not_committed(cluster, kit):
     assert await compaction.look() == 1
 
 
+async def test_a_partition_that_is_leaving_keeps_its_rows(cluster, kit):
+    """What its next leader begins with has been written, and says where they lie."""
+    client = await cluster.lead(kit.assignment(0), kit.assignment(1))
+    await fill(cluster, client, kit, 4)
+    rows = index_of(cluster, kit)
+    hand = use(cluster)
+
+    async def leave() -> None:
+        parts_of(cluster).context.partitions[kit.assignment(0).partition].is_leaving = True
+
+    hand.meanwhile = leave
+    assert await compaction_of(cluster).look() == 1
+    assert index_of(cluster, kit) == rows
+    assert {row.source for row in index_of(cluster, kit, 1)} == {SEGMENT}
+
+
 async def test_a_worker_that_is_lost_is_asked_again_at_the_next_look(cluster, kit):
     client = await cluster.lead(kit.assignment(0), kit.assignment(1))
     await fill(cluster, client, kit, 4)

@@ -85,6 +85,15 @@ def test_entries_come_back(bodies: list[bytes]) -> None:
     assert all(entry.partition == TopicPartition(TopicId(UUID(int=9)), 2) for entry in found)
 
 
+@given(st.binary(min_size=1, max_size=300), st.integers(0, 400))
+def test_a_take_over_comes_back_as_one(body: bytes, cut: int) -> None:
+    entry = WalEntry(Lsn(1), TopicPartition(TopicId(UUID(int=9)), 2), (body,), len(body), is_take_over=True)
+    whole = encode_entry_header(entry, header().epoch, header().generation) + body
+    assert list(decode_entries(whole, header(), Lsn(1), 0)) == [entry]
+    size_bytes = cut_off_entry_bytes(whole[:cut], header(), Lsn(1), 0)
+    assert size_bytes == (0 if cut >= len(whole) else len(whole) if cut >= ENTRY_HEADER_BYTES else ENTRY_HEADER_BYTES)
+
+
 def test_content_of_another_use_of_the_file_is_no_entry() -> None:
     data = segment(header(generation=1), [b"old"])
     assert not list(decode_entries(data, header(generation=2), Lsn(1), header().size_bytes))
