@@ -100,6 +100,13 @@ class BucketClient:
     def url(self) -> str:
         return "memory://"
 
+    @property
+    def has_files(self) -> bool:
+        return False
+
+    def file_range(self, key: str, start: int, length: int) -> None:
+        """It has none."""
+
     async def put(self, key: str, body: Sequence[Any], *, priority: Priority = Priority.TAIL) -> None:
         await self._ask("put", key, lambda far: far.put(key, body, priority=priority))
 
