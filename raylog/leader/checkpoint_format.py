@@ -27,6 +27,7 @@ from raylog.partition.offset_index import IndexEntry, IndexSnapshot
 from raylog.partition.outcomes import AbortedTransaction
 from raylog.partition.producer_state import ProducerBatch, ProducerSnapshot
 from raylog.partition.transactions import TransactionsSnapshot
+from raylog.storage.arrow_batch import BatchEncoder
 from raylog.storage.slot_events import WalPosition
 
 VERSION: Final = 4
@@ -47,6 +48,8 @@ _PRODUCER_COLUMNS: Final = ("row", "producer_id", "producer_epoch", "coordinator
 _PRODUCERS_SCHEMA: Final = pa.schema(
     [pa.field(name, pa.int64(), nullable=False) for name in (*_PRODUCER_COLUMNS, *ProducerBatch._fields)]
 )
+_INDEX: Final = BatchEncoder(_INDEX_SCHEMA)
+_PRODUCERS: Final = BatchEncoder(_PRODUCERS_SCHEMA)
 _NO_BATCH: Final = ProducerBatch(-1, -1, -1, -1, -1)
 """Stands for a producer that has no batch to show (its epoch was raised)."""
 
@@ -158,10 +161,7 @@ def _encode_index(partitions: Sequence[LedSnapshot]) -> bytes:
         if not len(columns[0]):
             continue
         rows = array("i", [row]) * len(columns[0])
-        arrays = [
-            pa.array(column, type=field.type) for column, field in zip((rows, *columns), _INDEX_SCHEMA, strict=True)
-        ]
-        batches.append(pa.RecordBatch.from_arrays(arrays, schema=_INDEX_SCHEMA))
+        batches.append(_INDEX.batch((rows, *columns)))
     return _stream(_INDEX_SCHEMA, batches)
 
 
@@ -182,8 +182,7 @@ def _encode_producers(partitions: Sequence[LedSnapshot]) -> bytes:
     ]
     if not rows:
         return b""
-    arrays = [pa.array(column, type=pa.int64()) for column in zip(*rows, strict=True)]
-    return _stream(_PRODUCERS_SCHEMA, [pa.RecordBatch.from_arrays(arrays, schema=_PRODUCERS_SCHEMA)])
+    return _stream(_PRODUCERS_SCHEMA, [_PRODUCERS.batch(zip(*rows, strict=True))])
 
 
 def _decode_producers(data: memoryview) -> dict[int, tuple[ProducerSnapshot, ...]]:

@@ -74,9 +74,9 @@ class MemoryStore:
         """Keeps its content, so that a test can open a cluster on it again."""
 
     def _find(self, key: str) -> tuple[bytes, int]:
-        found = self._objects.get(check_key(key))
+        found = self._objects.get(key)
         if found is None:
-            raise NotFoundError(f"There is no object {key}.")
+            raise NotFoundError(f"There is no object {check_key(key)}.")
         return found
 
     def _meta(self, key: str) -> ObjectMeta:

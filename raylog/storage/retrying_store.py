@@ -124,7 +124,7 @@ class RetryingStore:
 
     async def _hedge(self, delay: HedgeDelay, put: Callable[[], Coroutine[Any, Any, None]]) -> None:
         started = self._clock.monotonic()
-        await hedged(self._clock, delay.current_s, put)
+        await hedged(delay.current_s, put)
         # From the first one's start, whichever won: a hedge's own time would draw the percentile down.
         delay.record(self._clock.monotonic() - started)
 
@@ -137,7 +137,7 @@ class RetryingStore:
 
     async def _attempt(self, priority: Priority, size: int, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         async with self._gate.place(priority):
-            return await within(self._clock, self._limits.attempt_s_max + size / self._limits.bytes_per_s_min, call())
+            return await within(self._limits.attempt_s_max + size / self._limits.bytes_per_s_min, call())
 
     async def _retry(self, what: str, priority: Priority, size: int, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return await self._until_patience_ends(what, lambda: self._attempt(priority, size, call))

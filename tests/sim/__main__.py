@@ -48,7 +48,10 @@ def _run_all(seeds: Sequence[str]) -> int:
             if len(failed) == _REPORTED:
                 break
     spent = time.monotonic() - began
-    print(f"{ran} seeds, {virtual_s:.0f} s of virtual time in {spent:.0f} s: {len(failed)} failed")
+    print(
+        f"{ran} seeds, {virtual_s / 3600:.1f} hours of virtual time, in {spent:.0f} s: "
+        f"{ran / spent:.1f} seeds a second, {len(failed)} failed"
+    )
     if failed:
         print(f"Again: make sim SEED={failed[0]}")
     return int(bool(failed))

@@ -31,9 +31,20 @@ QUICK = LatencyModel(
 _PAGE_KEYS = 20
 """A listing's page; between two of them the bucket goes on."""
 
-
 AWAY = FaultModel(slow_down=0.6, timed_out=0.4, timeout_s=1.5)
 """No request does anything."""
+
+
+class _PagingStore(MemoryStore):
+    """A listing ends with its page."""
+
+    async def list(self, prefix: str, *, start_after: str = "") -> AsyncIterator[ObjectMeta]:
+        left = _PAGE_KEYS
+        async for meta in super().list(prefix, start_after=start_after):
+            yield meta
+            left -= 1
+            if not left:
+                return
 
 
 class Bucket:
@@ -44,7 +55,7 @@ class Bucket:
         self.trace = trace
         self._rng = rng
         self._clock = SimClock(loop)
-        self.objects = MemoryStore(self._clock)
+        self.objects = _PagingStore(self._clock)
         self.ambush: Callable[[Process, str, str], None] | None = None
         """Told of every request that took effect, before its answer leaves: sender, kind, key."""
         self._weather = NO_FAULTS
@@ -74,7 +85,7 @@ class Bucket:
     async def content(self) -> list[bytes]:
         """Every key and object, in order."""
         found = []
-        async for meta in self.objects.list(""):
+        async for meta in MemoryStore.list(self.objects, ""):
             found += [meta.key.encode(), await self.objects.get(meta.key)]
         return found
 
@@ -88,6 +99,13 @@ class BucketClient:
     @property
     def url(self) -> str:
         return "memory://"
+
+    @property
+    def has_files(self) -> bool:
+        return False
+
+    def file_range(self, key: str, start: int, length: int) -> None:
+        """It has none."""
 
     async def put(self, key: str, body: Sequence[Any], *, priority: Priority = Priority.TAIL) -> None:
         await self._ask("put", key, lambda far: far.put(key, body, priority=priority))
@@ -153,4 +171,4 @@ class BucketClient:
 
 
 async def _page(prefix: str, start_after: str, far: FaultyStore) -> list[ObjectMeta]:
-    return [meta async for meta in far.list(prefix, start_after=start_after)][:_PAGE_KEYS]
+    return [meta async for meta in far.list(prefix, start_after=start_after)]

@@ -29,23 +29,25 @@ class Deadlock(Exception):
     """Nothing is ready and no timer is set, but the run is not over."""
 
 
-class SimTask(asyncio.Task):  # type: ignore[type-arg]
-    def __init__(self, coro: Any, *, loop: "SimLoop", **kwargs: Any) -> None:
-        self._serial = loop.next_serial()
-        super().__init__(coro, loop=loop, **kwargs)
-        self._log_destroy_pending = False
-
-    def __hash__(self) -> int:
-        return self._serial
-
-
 class SimFuture(asyncio.Future):  # type: ignore[type-arg]
-    def __init__(self, *, loop: "SimLoop") -> None:
-        super().__init__(loop=loop)
-        self._serial = loop.next_serial()
+    serial = 0
 
     def __hash__(self) -> int:
-        return self._serial
+        return _serial(self)
+
+
+class SimTask(asyncio.Task):  # type: ignore[type-arg]
+    serial = 0
+
+    def __hash__(self) -> int:
+        return _serial(self)
+
+
+def _serial(future: Any) -> int:
+    """Given when it is first asked for: most futures are never in a set."""
+    serial: int = future.serial or future.get_loop().next_serial()
+    future.serial = serial
+    return serial
 
 
 class Process:
@@ -111,7 +113,8 @@ def forgotten() -> Iterator[None]:
         yield
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what had not begun has never been awaited
-            gc.collect()
+            while gc.collect():
+                pass  # again: what ends may hold on to others in its last moments
     finally:
         sys.unraisablehook = hook
         gc.enable()
@@ -124,6 +127,8 @@ class SimLoop(asyncio.BaseEventLoop):
         self._trace = trace
         self._now = _STARTS_AT_S
         self._serial = 0
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._timers_set = 0
         self._is_over = False
         self.network: Any = None
         self.errors: list[str] = []
@@ -191,39 +196,60 @@ class SimLoop(asyncio.BaseEventLoop):
         """Nothing happens any more."""
         self._is_over = True
         self._ready.clear()  # type: ignore[attr-defined]
-        self._scheduled.clear()  # type: ignore[attr-defined]
+        self._timers.clear()
         self.network = None
         self._trace.clock = lambda: 0.0
         self.close()
 
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._timers_set += 1
+        heapq.heappush(self._timers, (when, self._timers_set, timer))
+        return timer
+
+    def _timer_handle_cancelled(self, handle: Any) -> None:
+        """It is passed over when its time comes."""
+
     def _run_once(self) -> None:
-        scheduled, ready = self._scheduled, self._ready  # type: ignore[attr-defined]
-        while scheduled and scheduled[0]._cancelled:
-            heapq.heappop(scheduled)._scheduled = False
-        if not ready:
-            if not scheduled:
-                raise Deadlock("nothing is left to happen")
-            self._now = max(self._now, scheduled[0]._when)
-        while scheduled and scheduled[0]._when <= self._now:
-            handle = heapq.heappop(scheduled)
-            handle._scheduled = False
-            ready.append(handle)
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if handle._cancelled:
-                continue
-            owner = handle._context.get(_OWNER)
-            if owner is not None:
-                if owner.is_dead:
+        """Until the loop is stopped, or nothing is left to happen: a turn after another."""
+        timers, ready, step = self._timers, self._ready, self._trace.steps.append  # type: ignore[attr-defined]
+        while not self._stopping:  # type: ignore[attr-defined]
+            while timers and timers[0][2]._cancelled:
+                heapq.heappop(timers)
+            if not ready:
+                if not timers:
+                    raise Deadlock("nothing is left to happen")
+                self._now = max(self._now, timers[0][0])
+            now = self._now
+            while timers and timers[0][0] <= now:
+                timer = heapq.heappop(timers)[2]
+                if not timer._cancelled:
+                    ready.append(timer)
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                if handle._cancelled:
                     continue
-                if owner.is_paused:
+                owner = handle._context.get(_OWNER)
+                if owner is None:
+                    step(0.0)
+                elif owner.is_dead:
+                    continue
+                elif owner.is_paused:
                     owner.parked.append(handle)
                     continue
-            self._trace.step(self._now, owner)
-            handle._run()
+                else:
+                    step(owner.number)
+                step(now)
+                handle._run()
 
     def _make_task(self, loop: Any, coro: Any, context: Any = None) -> SimTask:
         task = SimTask(coro, loop=self, context=context)
+        task._log_destroy_pending = False
         owner = context.get(_OWNER) if context is not None else _OWNER.get()
         if owner is not None:
             owner.tasks.append(task)

@@ -17,8 +17,8 @@ from tests.sim.loop import Process
 ROUGH = FaultModel(slow_down=0.05, timed_out=0.03, answer_lost=0.05, late_put=0.03, timeout_s=1.0, late_s_max=6.0)
 BAD = FaultModel(slow_down=0.7, timed_out=0.2, answer_lost=0.05, late_put=0.05, timeout_s=0.5, late_s_max=4.0)
 SLOW_DOWN = FaultModel(slow_down=0.85)
-_OUTAGES = 0.05
-"""The chance that a run has one."""
+_OUTAGES = 0.01
+"""The chance that a run has one, which then costs as much as a dozen others."""
 
 
 class Nemesis:
@@ -44,7 +44,7 @@ class Nemesis:
         self._kinds: list[Callable[[], None]] = rng.sample(kinds, rng.randint(2, len(kinds)))
         if rng.random() < 0.6:
             self._kinds += [self.move] * rng.randint(1, 4)
-        self._pause_s = rng.choice((0.3, 1.0, 2.5))
+        self._pause_s = rng.choice((0.15, 0.5, 1.25))
 
     async def run(self, seconds: float) -> None:
         cluster, rng = self._cluster, self._rng

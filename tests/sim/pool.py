@@ -1,10 +1,13 @@
 """Many seeds on all cores: a process for each core, reports in the order of the seeds."""
 
+import atexit
+import functools
 import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from tests.sim.run import Report, simulate
 from tests.sim.scenarios import SCENARIOS
@@ -38,9 +41,16 @@ def run_seed(seed: str) -> Report:
 
 
 def run_seeds(seeds: Iterable[str]) -> Iterator[Outcome]:
-    """Each as soon as it and all before it have run. Whoever stops taking them ends the rest."""
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        yield from pool.imap(_outcome, seeds, chunksize=1)
+    """Each as soon as it and all before it have run. The rest run on when nobody takes them, until this process ends."""
+    return _workers().imap(_outcome, seeds, chunksize=1)
+
+
+@functools.cache
+def _workers() -> Any:
+    """The same ones for all seeds of this process: one takes longer to start than most seeds do."""
+    workers = multiprocessing.get_context("spawn").Pool(os.cpu_count())
+    atexit.register(workers.terminate)
+    return workers
 
 
 def _outcome(seed: str) -> Outcome:

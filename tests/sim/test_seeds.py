@@ -12,8 +12,8 @@ from tests.sim.cluster import SPILLING_BYTES
 from tests.sim.pool import Outcome, run_seed, run_seeds
 from tests.sim.scenarios import CHECKPOINT_ROWS
 
-SEEDS = int(os.environ.get("RAYLOG_SIM_SEEDS", "200"))
-_BLOCK = 40
+SEEDS = int(os.environ.get("RAYLOG_SIM_SEEDS", "300"))
+_BLOCK = 50
 """Seeds of one test, which has all cores for them."""
 
 

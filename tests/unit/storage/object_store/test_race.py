@@ -13,23 +13,31 @@ from raylog.storage.race import hedged, within
 RunVirtual = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
-def test_a_call_in_time_gives_its_result(run_virtual: RunVirtual, loop_clock: Clock) -> None:
+def test_a_call_in_time_gives_its_result(run_virtual: RunVirtual) -> None:
     async def call() -> str:
         await asyncio.sleep(0.9)
         return "result"
 
-    assert run_virtual(within(loop_clock, 1.0, call())) == "result"
+    assert run_virtual(within(1.0, call())) == "result"
 
 
-def test_a_call_that_fails_gives_its_error(run_virtual: RunVirtual, loop_clock: Clock) -> None:
+def test_a_call_that_fails_gives_its_error(run_virtual: RunVirtual) -> None:
     async def call() -> None:
         raise AlreadyExistsError("taken")
 
     with pytest.raises(AlreadyExistsError, match="taken"):
-        run_virtual(within(loop_clock, 1.0, call()))
+        run_virtual(within(1.0, call()))
 
 
-def test_a_call_that_takes_too_long_is_cancelled(run_virtual: RunVirtual, loop_clock: Clock) -> None:
+def test_a_calls_own_time_out_is_an_error_like_others(run_virtual: RunVirtual) -> None:
+    async def call() -> None:
+        raise TimeoutError("the socket's")
+
+    with pytest.raises(TimeoutError, match="the socket's"):
+        run_virtual(within(1.0, call()))
+
+
+def test_a_call_that_takes_too_long_is_cancelled(run_virtual: RunVirtual) -> None:
     ended: list[str] = []
 
     async def call() -> None:
@@ -39,11 +47,11 @@ def test_a_call_that_takes_too_long_is_cancelled(run_virtual: RunVirtual, loop_c
             ended.append("cancelled")
 
     with pytest.raises(RetryError, match="no answer within 1 s"):
-        run_virtual(within(loop_clock, 1.0, call()))
+        run_virtual(within(1.0, call()))
     assert ended == ["cancelled"]
 
 
-def test_cancelling_the_caller_cancels_the_call(run_virtual: RunVirtual, loop_clock: Clock) -> None:
+def test_cancelling_the_caller_cancels_the_call(run_virtual: RunVirtual) -> None:
     async def main() -> None:
         ended = asyncio.Event()
 
@@ -53,7 +61,7 @@ def test_cancelling_the_caller_cancels_the_call(run_virtual: RunVirtual, loop_cl
             finally:
                 ended.set()
 
-        task = asyncio.create_task(within(loop_clock, 100.0, call()))
+        task = asyncio.create_task(within(100.0, call()))
         await asyncio.sleep(1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -99,7 +107,7 @@ def test_the_first_success_of_a_hedged_call_wins(
 ) -> None:
     async def main() -> None:
         attempts = Attempts(*plan)
-        assert await hedged(loop_clock, 0.5, attempts) == expected
+        assert await hedged(0.5, attempts) == expected
         assert attempts.started == started
         assert loop_clock.monotonic() == pytest.approx(took_s)
 
@@ -115,7 +123,7 @@ def test_the_first_success_of_a_hedged_call_wins(
     ],
 )
 def test_a_hedged_call_fails_when_both_fail_or_one_for_good(
-    run_virtual: RunVirtual, loop_clock: Clock, plan: list[tuple[float, object]], error: type[Exception]
+    run_virtual: RunVirtual, plan: list[tuple[float, object]], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        run_virtual(hedged(loop_clock, 0.5, Attempts(*plan)))
+        run_virtual(hedged(0.5, Attempts(*plan)))
