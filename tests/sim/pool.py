@@ -4,6 +4,7 @@ import atexit
 import functools
 import multiprocessing
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -48,9 +49,21 @@ def run_seeds(seeds: Iterable[str]) -> Iterator[Outcome]:
 @functools.cache
 def _workers() -> Any:
     """The same ones for all seeds of this process: one takes longer to start than most seeds do."""
-    workers = multiprocessing.get_context("spawn").Pool(os.cpu_count())
+    workers = multiprocessing.get_context("spawn").Pool(os.cpu_count(), initializer=_end_with_parent)
     atexit.register(workers.terminate)
     return workers
+
+
+def _end_with_parent() -> None:
+    """A process that is killed stops no worker: they would run all that it had asked for."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "this is for workers"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
 def _outcome(seed: str) -> Outcome:
