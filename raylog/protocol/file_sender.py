@@ -16,6 +16,8 @@ from raylog.protocol.file_range import FileRange, Part
 
 _BUFFERS_MAX: Final = 512
 """In one system call; Linux takes 1,024."""
+_TURN_BYTES: Final = 4 << 20
+"""About so much is sent in one turn of the loop, or a peer that takes it as fast as it comes would have the loop for itself."""
 
 
 class FileSender:
@@ -50,16 +52,17 @@ class FileSender:
         self._on_sent()
 
     def _try(self) -> None:
+        enough = self.unsent_bytes - _TURN_BYTES
         try:
-            while self._parts:
+            while self._parts and self.unsent_bytes > enough:
                 self._sent(self._send_file() if isinstance(self._parts[0], FileRange) else self._send_buffers())
         except BlockingIOError:
-            self._watch(True)
+            pass
         except OSError as error:
             self.close()
             self._on_error(error)
-        else:
-            self._watch(False)
+            return
+        self._watch(bool(self._parts))
 
     def _send_file(self) -> int:
         at = self._parts[0]

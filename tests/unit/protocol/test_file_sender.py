@@ -171,3 +171,25 @@ def test_a_file_that_was_cut_short_closes_the_connection_and_sends_nothing_false
         await sender.closed
 
     run(scenario, runner, tmp_path)
+
+
+@runners
+def test_a_peer_that_takes_all_at_once_does_not_get_the_loop_for_itself(
+    runner: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    def take(_out: int, _from: int, start: int, size_bytes: int) -> int:
+        assert start == sum(taken)
+        taken.append(min(size_bytes, 1 << 20))
+        return taken[-1]
+
+    async def scenario(sender: Sender, reader: asyncio.StreamReader, file: Path) -> None:
+        monkeypatch.setattr(os, "sendfile", take)
+        sender.limit_unsent(1000)
+        sender.write([part(file, 0, len(CONTENT))])
+        assert len(taken) == 4 and not sender.is_writable
+        await sender.drained()
+        assert sum(taken) == len(CONTENT)
+
+    run(scenario, runner, tmp_path)
