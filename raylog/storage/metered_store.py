@@ -1,6 +1,7 @@
 """Counts what goes to the bucket: requests by kind and outcome, bytes, time. Sits under the retries, so every attempt counts.
 
-A listing counts once per thousand objects, as S3 bills it; a body that goes up in parts counts once.
+A listing counts once per thousand objects, as S3 bills it; a body that goes up in parts counts once. A part of a file that is
+given for sending counts as the GET that another store would need for it.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
