@@ -109,9 +109,14 @@ class _Load:
         index = self._count
         self._count += 1
         report = self._deliveries.report if index % self._sample_every else self._timed(due)
-        self._producer.produce(
-            self._topic, self._bodies[index % len(self._bodies)], partition=index % self._partitions, on_delivery=report
-        )
+        body, partition = self._bodies[index % len(self._bodies)], index % self._partitions
+        while True:
+            try:
+                self._producer.produce(self._topic, body, partition=partition, on_delivery=report)
+            except BufferError:  # the server is far behind; the record's time goes on counting
+                time.sleep(_PAUSE_S)
+            else:
+                return
 
     def _timed(self, due: float) -> Any:
         def report(error: object, message: object) -> None:
