@@ -6,23 +6,22 @@ acknowledged again, and the node has its spare workers again.
 """
 
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 
 import psutil
 import typer
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient, NewTopic
 from rich.console import Console
 from rich.table import Table
 
 from actors.spares import SPARE_TITLE
+from bench.steady_writes import SteadyWrites
 from tests.harness.serve import ServeProcess
 
 _LEADERS = 3
@@ -39,61 +38,30 @@ class FailoverError(Exception):
 
 
 @dataclass(kw_only=True)
-class _Writes:
-    """Sends all the time; tells when each partition last acknowledged a record, by when that record had been sent."""
+class _Writes(SteadyWrites):
+    """Tells when each partition last acknowledged a record, by when that record had been sent."""
 
-    bootstrap: str
-    topic: str
-    _seen: threading.Condition = field(default_factory=threading.Condition)
+    partitions: Sequence[int] = range(_PARTITIONS)
+    every_s: float = _SEND_EVERY_S
     _newest_sent_at: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
-    _stopping: threading.Event = field(default_factory=threading.Event)
     _error: str = ""
 
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        return self
+    def acknowledged(self, partition: int, sent_at: float) -> None:
+        self._newest_sent_at[partition] = max(self._newest_sent_at[partition], sent_at)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
+    def failed(self, error: KafkaError) -> None:
+        self._error = f"A write failed: {error}"
 
     def seconds_until_all_acknowledge(self, since: float) -> float:
         """A record sent after ``since``, each partition. Raises FailoverError."""
 
         def is_back() -> bool:
-            return bool(self._error) or all(self._newest_sent_at[one] > since for one in range(_PARTITIONS))
+            return bool(self._error) or all(self._newest_sent_at[one] > since for one in self.partitions)
 
-        with self._seen:
-            if not self._seen.wait_for(is_back, _PATIENCE_S) or self._error:
+        with self.heard:
+            if not self.heard.wait_for(is_back, _PATIENCE_S) or self._error:
                 raise FailoverError(self._error or f"Nothing was acknowledged for {_PATIENCE_S:.0f} s.")
         return time.monotonic() - since
-
-    def _run(self) -> None:
-        producer = Producer(
-            {"bootstrap.servers": self.bootstrap, "log_level": 0, "linger.ms": 0, "enable.idempotence": True}
-        )
-        while not self._stopping.is_set():
-            for partition in range(_PARTITIONS):
-                producer.produce(
-                    self.topic, b"x" * 100, partition=partition, on_delivery=self._delivered(time.monotonic())
-                )
-            producer.poll(_SEND_EVERY_S)
-        producer.flush(_PATIENCE_S)
-
-    def _delivered(self, sent_at: float):  # type: ignore[no-untyped-def]
-        def delivered(error: KafkaError | None, message: Message) -> None:
-            with self._seen:
-                if error is not None:
-                    self._error = f"A write failed: {error}"
-                else:
-                    partition = message.partition()
-                    self._newest_sent_at[partition] = max(self._newest_sent_at[partition], sent_at)
-                self._seen.notify_all()
-
-        return delivered
 
 
 def bench(

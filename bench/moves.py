@@ -7,22 +7,21 @@ the usual one is the same over a second without a move: with an object WAL ackno
 """
 
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Final, Self
+from typing import Annotated, Final
 
 import typer
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient, NewTopic
 from rich.console import Console
 
 from bench import machine, report
+from bench.steady_writes import SteadyWrites
 from lab.percentiles import percentile
 from tests.harness.cluster import InProcessCluster, running
 
@@ -44,32 +43,23 @@ class MovesError(Exception):
 
 
 @dataclass(kw_only=True)
-class _Writes:
-    """Sends all the time; knows when each partition's records were acknowledged."""
+class _Writes(SteadyWrites):
+    """Knows when each partition's records were acknowledged."""
 
-    bootstrap: str
-    topic: str
-    partitions: Sequence[int]
+    every_s: float = _SEND_EVERY_S
     acknowledged_at: defaultdict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     errors: list[KafkaError] = field(default_factory=list)
-    _heard: threading.Condition = field(default_factory=threading.Condition)
-    _stopping: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        return self
+    def acknowledged(self, partition: int, sent_at: float) -> None:
+        self.acknowledged_at[partition].append(time.monotonic())
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
+    def failed(self, error: KafkaError) -> None:
+        self.errors.append(error)
 
     def wait_for_all(self) -> None:
         """Until each partition has acknowledged a record."""
-        with self._heard:
-            if not self._heard.wait_for(lambda: len(self.acknowledged_at) == len(self.partitions), _PATIENCE_S):
+        with self.heard:
+            if not self.heard.wait_for(lambda: len(self.acknowledged_at) == len(self.partitions), _PATIENCE_S):
                 raise MovesError(f"Nothing is acknowledged: {self.errors[:1]}")
 
     def gaps_ms(self, since_s: float, until_s: float) -> list[float]:
@@ -81,22 +71,6 @@ class _Writes:
                 raise MovesError(f"Partition {partition} acknowledged {len(times)} records: {self.errors[:1]}")
             found.append(1000 * max(after - before for before, after in pairwise(times)))
         return found
-
-    def _run(self) -> None:
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 0, "enable.idempotence": True})
-        while not self._stopping.is_set():
-            for partition in self.partitions:
-                producer.produce(self.topic, b"x" * 100, partition=partition, on_delivery=self._delivered)
-            producer.poll(_SEND_EVERY_S)
-        producer.flush(_PATIENCE_S)
-
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        with self._heard:
-            if error is not None:
-                self.errors.append(error)
-            else:
-                self.acknowledged_at[message.partition()].append(time.monotonic())
-            self._heard.notify_all()
 
 
 def bench(

@@ -1,0 +1,68 @@
+"""A producer that sends all the time, for benchmarks that look at when its records are acknowledged."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaError, Message, Producer
+
+_FLUSH_S_MAX = 120.0
+
+
+@dataclass(kw_only=True)
+class SteadyWrites:
+    """While entered, an idempotent producer sends a record to each of the partitions, then to each again, with a pause between.
+
+    A subclass says what becomes of an acknowledgement or an error; ``heard`` is notified after each.
+    """
+
+    bootstrap: str
+    topic: str
+    partitions: Sequence[int]
+    every_s: float
+    heard: threading.Condition = field(default_factory=threading.Condition)
+    """Held while ``acknowledged`` and ``failed`` run."""
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def acknowledged(self, partition: int, sent_at: float) -> None:
+        """A record of the partition was; ``sent_at`` by the monotonic clock."""
+        raise TypeError(f"{type(self).__name__} must implement acknowledged")
+
+    def failed(self, error: KafkaError) -> None:
+        raise TypeError(f"{type(self).__name__} must implement failed")
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        producer = Producer(
+            {"bootstrap.servers": self.bootstrap, "log_level": 0, "linger.ms": 0, "enable.idempotence": True}
+        )
+        while not self._stopping.is_set():
+            for partition in self.partitions:
+                report = self._report(time.monotonic())
+                producer.produce(self.topic, b"x" * 100, partition=partition, on_delivery=report)
+            producer.poll(self.every_s)
+        producer.flush(_FLUSH_S_MAX)
+
+    def _report(self, sent_at: float) -> Callable[[KafkaError | None, Message], None]:
+        def report(error: KafkaError | None, message: Message) -> None:
+            with self.heard:
+                if error is not None:
+                    self.failed(error)
+                else:
+                    self.acknowledged(message.partition(), sent_at)
+                self.heard.notify_all()
+
+        return report
