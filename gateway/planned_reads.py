@@ -52,6 +52,19 @@ class Bounds(NamedTuple):
     """The first batch, whatever its size."""
 
 
+class Ranges(NamedTuple):
+    """What of a plan is to be given, and where it is."""
+
+    wanted: list[ObjectRange]
+    files: list[FileRange | None]
+    """Of each; None: it has to be read."""
+
+    def as_files(self) -> RecordsParts | None:
+        """All of it, if none of it has to be read."""
+        files = [file for file in self.files if file is not None]
+        return RecordsParts(files) if files and len(files) == len(self.files) else None
+
+
 async def fill_in(context: RequestContext, request: Any, answers: Answers) -> Answers:
     """``answers`` with records in place of plans, within the request's ``max_bytes``, counted in the request's order.
 
@@ -75,14 +88,15 @@ async def fill_in(context: RequestContext, request: Any, answers: Answers) -> An
                 left_bytes = min(left_bytes, max(0, limits.answer_bytes_max - planned_bytes))
             end_offset = answer.end_offset(read_committed=request.isolation_level == _READ_COMMITTED)
             bounds = Bounds(partition.fetch_offset, end_offset, left_bytes, has_to_give)
-            records = from_files(context, answer.plan, bounds)
+            found = look_up(context, answer.plan, bounds)
+            records = found.as_files()
             if records is not None:
                 filled[key] = answer.with_records(records)
                 size_bytes = len(records)
             else:
                 size_bytes = min(left_bytes, size_bytes)
                 planned_bytes += size_bytes
-                reads[key] = _read(context, request, topic, partition, answer, bounds)
+                reads[key] = _read(context, request, topic, partition, answer, bounds, found)
         elif not has_to_give and given_bytes + size_bytes > limit_bytes:
             size_bytes = 0
             filled[key] = replace(answer, records=b"")
@@ -103,16 +117,19 @@ async def _run(memory: Budget, planned_bytes: int, reads: dict[Any, Coroutine[An
     return {key: task.result() for key, task in tasks.items()}
 
 
-async def _read(context: RequestContext, request: Any, topic: Any, partition: Any, answer: Any, bounds: Bounds) -> Any:
+async def _read(
+    context: RequestContext, request: Any, topic: Any, partition: Any, answer: Any, bounds: Bounds, found: Ranges
+) -> Any:
     for may_ask_again in (True, False):
-        if not isinstance(answer, PlannedAnswer):
-            return answer
         try:
-            records = await read_planned(context, answer.plan, bounds)
+            records = await read_planned(context, found, bounds)
         except NotFoundError as error:
             if not may_ask_again:
                 return unreadable(context, topic, partition.partition, error)
             answer = await _ask_again(context, request, topic, partition)
+            if not isinstance(answer, PlannedAnswer):
+                return answer
+            found = look_up(context, answer.plan, bounds)
         except (RetryError, CorruptError) as error:
             return unreadable(context, topic, partition.partition, error)
         else:
@@ -122,27 +139,19 @@ async def _read(context: RequestContext, request: Any, topic: Any, partition: An
     return answer
 
 
-def from_files(context: RequestContext, plan: ReadPlan, bounds: Bounds) -> RecordsParts | None:
-    """What ``read_planned`` gives, if all of it can be sent from files."""
-    cache = context.services.block_cache
-    records = RecordsParts()
-    for at in _wanted(plan, bounds):
-        file = _file_range(cache, at, bounds)
-        if file is None:
-            return None
-        records.extend((file,))
-    return records if len(records) else None
-
-
-async def read_planned(context: RequestContext, plan: ReadPlan, bounds: Bounds) -> RecordsParts:
-    """Whole batches of ``plan`` within ``bounds``, the first one from its start."""
+def look_up(context: RequestContext, plan: ReadPlan, bounds: Bounds) -> Ranges:
     wanted = _wanted(plan, bounds)
+    return Ranges(wanted, [_file_range(context.services.block_cache, at, bounds) for at in wanted])
+
+
+async def read_planned(context: RequestContext, found: Ranges, bounds: Bounds) -> RecordsParts:
+    """Whole batches of a plan within ``bounds``, the first one from its start."""
+    wanted, files = found
     cache = context.services.block_cache
-    files = [_file_range(cache, at, bounds) for at in wanted]
     reads = (
         cache.read(at.key, at.position, at.size_bytes) for at, file in zip(wanted, files, strict=True) if file is None
     )
-    found = iter(await asyncio.gather(*reads))
+    read = iter(await asyncio.gather(*reads))
     records = RecordsParts()
     for at, file in zip(wanted, files, strict=True):
         left_bytes = bounds.limit_bytes - len(records)
@@ -151,7 +160,7 @@ async def read_planned(context: RequestContext, plan: ReadPlan, bounds: Bounds) 
                 break  # only behind a first range of which a part was passed over
             records.extend((file,))
             continue
-        views = next(found)
+        views = next(read)
         if at.missing_epoch >= 0:
             views = [memoryview(assigned(_joined(views), at.first_offset, at.missing_epoch))]
         if _is_whole(at, bounds) and at.size_bytes <= left_bytes:

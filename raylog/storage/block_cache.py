@@ -47,6 +47,7 @@ class BlockCache:
         read_ahead_blocks_max: int = 8,
     ) -> None:
         self._store = store
+        self._has_files = store.has_files
         self._block_bytes = block_bytes
         self._capacity_blocks = max(1, capacity_bytes // block_bytes)
         self._read_ahead_blocks_max = read_ahead_blocks_max
@@ -97,7 +98,7 @@ class BlockCache:
 
         A reader that waits for a disk goes on with what is read ahead for it.
         """
-        if (key, position // self._block_bytes) in self._blocks:
+        if not self._has_files or (key, position // self._block_bytes) in self._blocks:
             return None
         return self._store.file_range(key, position, size_bytes)
 

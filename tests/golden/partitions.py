@@ -157,19 +157,21 @@ CHANGES = {
 }
 """Of orders-0, as far as it is in ``PARTITIONS``."""
 
+TAKE_OVER_WITH_CHANGES = TakeOver(
+    partition=TopicPartition(CLICKS, 8),
+    epoch_base=2,
+    topic_name="clicks",
+    from_leader=4,
+    handover=HANDOVER,
+    changes=CHANGES,
+)
+
 META_WITH_MOVES = SlotMeta(
     index=META_WITH_UPLOADS.index,
     producers=META.producers,
     events=[
         *META.events,
-        TakeOver(
-            partition=TopicPartition(CLICKS, 8),
-            epoch_base=2,
-            topic_name="clicks",
-            from_leader=4,
-            handover=HANDOVER,
-            changes=CHANGES,
-        ),
+        TAKE_OVER_WITH_CHANGES,
         HandOver(
             partition=TopicPartition(ORDERS, 0),
             end_offset=151,

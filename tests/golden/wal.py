@@ -3,7 +3,6 @@
 from typing import Any
 
 from raylog.model.ids import LeaderId, LogEpoch, Lsn, TopicPartition
-from raylog.storage.slot_events import TakeOver
 from raylog.storage.wal import WalEntry
 from raylog.storage.wal_format import (
     FENCE_BYTES,
@@ -17,7 +16,7 @@ from raylog.storage.wal_format import (
 from raylog.storage.wal_take_over import encode_take_over
 from tests.golden.golden import Golden, with_bytes
 from tests.golden.objects import crc
-from tests.golden.partitions import CHANGES, CLICKS, HANDOVER, ORDERS
+from tests.golden.partitions import CLICKS, ORDERS, TAKE_OVER_WITH_CHANGES
 
 LEADER = LeaderId(3)
 EPOCHS = (LogEpoch(5), LogEpoch(133), LogEpoch(6))
@@ -34,17 +33,7 @@ ENTRIES = [
     WalEntry(Lsn(2**40), TopicPartition(ORDERS, 0), (b"batches of orders-0",), 19),
     WalEntry(Lsn(2**40 + 1), TopicPartition(CLICKS, 7), (b"those of clicks-7",), 17),
 ]
-TAKE_OVER = encode_take_over(
-    TakeOver(
-        partition=TopicPartition(CLICKS, 8),
-        epoch_base=2,
-        topic_name="clicks",
-        from_leader=4,
-        handover=HANDOVER,
-        changes=CHANGES,
-    ),
-    LogEpoch(7),
-)
+TAKE_OVER = encode_take_over(TAKE_OVER_WITH_CHANGES, LogEpoch(7))
 ENTRIES_WITH_A_TAKE_OVER = [
     *ENTRIES,
     WalEntry(Lsn(2**40 + 2), TopicPartition(CLICKS, 8), (TAKE_OVER,), len(TAKE_OVER), is_take_over=True),

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from gateway.planned_reads import Bounds, read_planned
+from gateway.planned_reads import Bounds, look_up, read_planned
 from raylog.model.clock import SystemClock
 from raylog.protocol.batch import Record, encode_batch, read_header
 from raylog.storage.block_cache import BlockCache
@@ -87,7 +87,7 @@ async def test_whole_batches_within_offsets_and_limit(shapes, cuts, fetch_offset
     cache = BlockCache(store, capacity_bytes=1 << 20, registry=CollectorRegistry(), block_bytes=64)
     context = SimpleNamespace(services=SimpleNamespace(block_cache=cache))
     bounds = Bounds(fetch_offset, end_offset, limit_bytes, has_to_give)
-    records = await read_planned(context, ReadPlan(tuple(plan)), bounds)
+    records = await read_planned(context, look_up(context, ReadPlan(tuple(plan)), bounds), bounds)
     await cache.close()
     given_bytes = records.join()
     may_be_given = most(batches[:position], fetch_offset, end_offset, limit_bytes, has_to_give)
