@@ -8,6 +8,8 @@ Rules:
   in a while is tried on the loop's thread, as only there the disk's time is seen without the wait for the interpreter.
 - The fence is looked at after each sync and before the acknowledgement. A taker raises it before it reads the segments: so
   either the look shows the taker, or the taker reads what was synced.
+- A taker looks at the fence once more when it has read, before it shows anything: what a fenced writer syncs late may lie behind
+  what a later taker has read already, and only one of the two may have it.
 - What is synced and not yet in the bucket can be read back, so that the leader need not keep it in memory: by its own thread, as
   it is large. A segment is not given up for trimming while it is read.
 - After a write, a sync or a look at the fence has failed, nothing is acknowledged any more: whether the disk has the bytes is
@@ -141,6 +143,7 @@ class FileWal:
                 for entry in entries:
                     yield entry
             cuts[old.epoch] = Lsn(next_lsn - 1)
+        await self._offload(lambda: self._check_not_above(self._epoch, self._disk.read_fence()))
         self._cuts = cuts
 
     def _read_segment(self, old: OldEpoch, index: int, next_lsn: Lsn) -> list[WalEntry]:

@@ -105,7 +105,10 @@ def read_segment(disk: WalDisk, old: OldEpoch, index: int, next_lsn: Lsn) -> lis
     file = disk.open(segment.name)
     try:
         entries = _entries(file, segment.header, next_lsn)
-        return list(takewhile(lambda entry: old.last_lsn is None or entry.lsn <= old.last_lsn, entries))
+        taken = list(takewhile(lambda entry: old.last_lsn is None or entry.lsn <= old.last_lsn, entries))
+        # A writer that does not know yet that it is fenced may have written since the opening, and not have synced.
+        file.sync()
+        return taken
     finally:
         file.close()
 

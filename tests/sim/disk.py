@@ -93,6 +93,8 @@ class SimDisk:
         self._calls_left: int | None = None
         self._works: list[_Work] = []
         self._depth = 0
+        self.ambush: Callable[[Process], None] | None = None
+        """Called with each process that takes the WAL over, when it is about to look at what is there."""
         self._slow_until = 0.0
 
     # What a process's storage code calls
@@ -103,6 +105,8 @@ class SimDisk:
 
     def names(self) -> list[str]:
         self.call()
+        if self.ambush is not None and (taker := this_process()) is not None:
+            self.ambush(taker)
         return sorted(self._files)
 
     def create(self, name: str, size_bytes: int) -> SimSegment:

@@ -100,6 +100,20 @@ def fence_check_before_sync() -> Iterator[None]:
 
 
 @mutation
+def fence_look_after_the_reading() -> Iterator[None]:
+    """A taker shows what it has read of the WAL without a look at whether a later taker has read that as well."""
+    right = FileWal.recover
+
+    async def recover(self: FileWal) -> AsyncGenerator[Any, None]:
+        with patch.object(self, "_check_not_above", lambda *_: None):
+            async for entry in right(self):
+                yield entry
+
+    with patch.object(FileWal, "recover", recover):
+        yield
+
+
+@mutation
 def cuts_of_fenced_epochs() -> Iterator[None]:
     """A WAL's segments do not say up to where older epochs were recovered."""
     right = SegmentLog.__init__

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -106,6 +106,34 @@ async def live_takeovers(run: Run) -> None:
         for leader_id in sorted(cluster.leaders):
             cluster.usurp(leader_id)
             cluster.disks[leader_id].stir(0.15)
+
+
+async def crossed_takeovers(run: Run) -> None:
+    """Two successors take a sleeping leader's WAL over. It wakes and syncs a last commit when the second has read and the first,
+    held up, has not: only the first finds that, which is fenced already. Then the second sleeps, and the first has readers."""
+    cluster = run.cluster
+
+    def hold_up(old: Process) -> Callable[[Process], None]:
+        takers: list[Process] = []
+
+        def strike(taker: Process) -> None:
+            takers.append(taker)
+            if len(takers) == 1:
+                cluster.pause(old, 0.25)
+                cluster.pause(taker, 0.5)
+            elif len(takers) == 2:
+                cluster.loop.later(run.rng.uniform(0.005, 0.03), cluster.pause, taker, 1.2)
+
+        return strike
+
+    for _ in range(8):
+        for leader_id, old in sorted(cluster.leaders.items()):
+            cluster.disks[leader_id].ambush = hold_up(old)
+            cluster.usurp(leader_id)
+            cluster.usurp(leader_id)
+        await asyncio.sleep(run.rng.uniform(1.8, 2.4))
+    for disk in cluster.disks.values():
+        disk.ambush = None
 
 
 async def sleeping_controller(run: Run) -> None:
@@ -370,6 +398,7 @@ async def _ask_for_ids(run: Run) -> None:
 
 SCENARIOS = {
     "live_takeovers": (LIVE_TAKEOVERS_SHAPE, live_takeovers),
+    "crossed_takeovers": (LIVE_TAKEOVERS_SHAPE, crossed_takeovers),
     "sleeping_controller": (SLEEPING_CONTROLLER_SHAPE, sleeping_controller),
     "collected_controller": (COLLECTED_CONTROLLER_SHAPE, sleeping_controller),
     "sleeping_collector": (SLEEPING_COLLECTOR_SHAPE, sleeping_collector),

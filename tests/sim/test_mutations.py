@@ -1,9 +1,10 @@
 """Each guard of the production code is switched off in turn, and the simulation must notice within the default seeds.
 
 Some guards only matter in meetings too rare for random trouble: the order of a WAL's sync and its look at the fence, what a
-fenced writer still syncs after its successor's look, the proof of recency after a long pause (leader logs keep every slot that
-holds records, so only the metadata log frees numbers), a release that nobody heard of, an adoption that the WAL alone has,
-garbage collections that stop half-way, all that goes by the bucket. These have directed scenarios.
+fenced writer still syncs after its successor's look, or between those of two successors, the proof of recency after a long
+pause (leader logs keep every slot that holds records, so only the metadata log frees numbers), a release that nobody heard of,
+an adoption that the WAL alone has, garbage collections that stop half-way, all that goes by the bucket. These have directed
+scenarios.
 """
 
 import pytest
@@ -17,7 +18,7 @@ from tests.sim.scenarios import SCENARIOS
 SEEDS = 300
 DIRECTED_SEEDS = 6
 DIRECTED = {"fence_check_before_sync": "live_takeovers", "proof_after_a_long_pause": "sleeping_controller"}
-DIRECTED |= {"cuts_of_fenced_epochs": "live_takeovers"}
+DIRECTED |= {"cuts_of_fenced_epochs": "live_takeovers", "fence_look_after_the_reading": "crossed_takeovers"}
 DIRECTED |= {"garbage_grace_time": "collected_controller", "garbage_is_what_no_row_names": "sleeping_collector"}
 DIRECTED |= {"garbage_is_listed_before_it_is_marked": "sleeping_collector"}
 DIRECTED |= upload_mutations.SCENARIO_OF | move_mutations.SCENARIO_OF

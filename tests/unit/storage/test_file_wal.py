@@ -278,6 +278,22 @@ async def test_a_taker_that_is_overtaken_while_it_reads_learns_that_it_is_fenced
     await slow.wal.close()
 
 
+async def test_of_two_takers_only_the_later_gets_what_is_synced_late(disk: PosixDisk) -> None:
+    old = await Writer(disk).open(1)
+    old.wal.append(entry(1, b"acknowledged"))
+    await old.until_durable(1)
+    slow = Writer(disk)
+    await slow.wal.open(LogEpoch(2))
+    quick = await Writer(disk).open(3)
+    assert quick.recovered == [(1, b"acknowledged")]
+    old.wal.append(entry(2, b"synced late"))
+    await old.until(lambda: bool(old.fatal))
+    with pytest.raises(FencedError, match="held by epoch 3"):
+        assert [found.parts async for found in slow.wal.recover()]
+    for wal in (old.wal, slow.wal, quick.wal):
+        await wal.close()
+
+
 async def test_what_the_fenced_writer_removes_while_the_taker_reads_is_in_the_bucket(disk: PosixDisk) -> None:
     first = await Writer(disk).open(1)
     first.wal.append(entry(1, b"flushed"))
