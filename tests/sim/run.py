@@ -216,19 +216,28 @@ class Run:
         return offset if error is ErrorCode.none else None
 
     async def _read_everything(self) -> None:
-        """A write to each partition, by which its present leader proves itself, and then all that is there."""
+        """A write to each partition, by which its present leader proves itself, and then all that is there, with it."""
         writer = Producer(self.world, self.client("last"), is_idempotent=True, pause_s=0.01)
         for part in self.world.parts:
             writer._make_batch(part)
         await writer.run()
         reader = self.client("reader")
         for part in self.world.parts:
-            self.history.logs[part] = await self._log(reader, part)
+            self.history.logs[part] = await self._log(reader, part, self._acknowledged_end(part))
         while await self._final_commits(reader) is None:
             await reader.rest(0.3)
 
-    async def _log(self, reader: Client, part: Part) -> list[Found]:
-        while (end := await self._offset(reader, part, kafka.LATEST)) is None:
+    def _acknowledged_end(self, part: Part) -> int:
+        """Behind the last record of the partition that a producer was told to have written."""
+        written = [batch for batch in self.history.batches if batch.part == part and batch.is_acknowledged]
+        return max((batch.base_offset + len(batch.values) for batch in written), default=0)
+
+    async def _log(self, reader: Client, part: Part, acknowledged_end: int) -> list[Found]:
+        # An end below that is the answer of a leader that is fenced and has not heard of it.
+        patient_until_s = self.loop.time() + _STUCK_S
+        while (end := await self._offset(reader, part, kafka.LATEST)) is None or (
+            end < acknowledged_end and self.loop.time() < patient_until_s
+        ):
             await reader.rest(0.3)
         start = await self._start(reader, part)
         log: list[Found] = []
