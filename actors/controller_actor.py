@@ -28,6 +28,7 @@ _PORT = frozenset(
         "register_leader",
         "watch_assignments",
         "wake_leader",
+        "report_gateway",
         "report_adopted",
         "report_released",
         "offer_handover",

@@ -89,6 +89,9 @@ class RayControllerClient:
         # Whoever asks for the leader again says so again.
         await self._call("wake_leader", leader_id, patience_s=0.0)
 
+    async def report_gateway(self, node_id: str, index: int, cpu: float) -> None:
+        await self._call("report_gateway", node_id, index, cpu, patience_s=0.0)
+
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None:
         await self._call("report_adopted", leader_id, log_epoch, list(adopted))
 

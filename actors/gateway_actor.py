@@ -56,6 +56,7 @@ class GatewayActor:
             advertised_host=advertised.host,
             advertised_port=advertised.port,
             node_id=setup.node_id,
+            index=self._index,
             rack=zone_of(node.labels, setup.config),
             registry=setup.registry,
             object_wals=object_wals(setup.config.wal, setup.config.default_wal),

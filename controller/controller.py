@@ -40,6 +40,7 @@ from controller.rests import Rests
 from controller.routes import RouteMaker
 from controller.rules import ClusterRules
 from controller.scaling.describe import describe as describe_size
+from controller.scaling.gateways import GatewayBook
 from controller.scaling.scaler import RoomAsker, Scaler
 from controller.status import describe
 from controller.surplus import SurplusEnder
@@ -208,6 +209,7 @@ class Controller:
             if leader_ender is not None
             else None
         )
+        self._gateways = GatewayBook(clock, limits.balance.report_s)
         self._scaler = (
             Scaler(
                 room_asker,
@@ -218,6 +220,7 @@ class Controller:
                 is_resting=self._is_resting,
                 own_node=own_node,
                 book=self._balancer.book,
+                gateways=self._gateways,
                 clock=clock,
                 limits=limits,
                 metrics=self._metrics,
@@ -296,6 +299,10 @@ class Controller:
         self._serving()
         if self._rests is not None:
             self._rests.wake([leader_id])
+
+    async def report_gateway(self, node_id: str, index: int, cpu: float) -> None:
+        self._serving()
+        self._gateways.report(node_id, index, cpu)
 
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None:
         await self._desk.report_adopted(leader_id, log_epoch, adopted)

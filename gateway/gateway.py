@@ -12,6 +12,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from gateway.context import GatewayServices
+from gateway.cpu_report import report_cpu
 from gateway.leader_channel import Connect, LeaderChannels
 from gateway.metrics import GatewayMetrics
 from gateway.plan_cache import PlanCache
@@ -26,6 +27,7 @@ from raylog.model.admin import ControllerClient
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import RetryError
 from raylog.model.limits import Limits
+from raylog.model.load import ProcessUsage, process_usage
 from raylog.model.logs import fields, role_logger
 from raylog.model.routing import BrokerEndpoint
 from raylog.storage.block_cache import BlockCache
@@ -56,15 +58,17 @@ class Gateway:
         advertised_host: str,
         advertised_port: int,
         node_id: str,
+        index: int = 0,
         rack: str | None,
         registry: CollectorRegistry,
         object_wals: Mapping[str, FlushPolicy] = MappingProxyType({}),
         connect: Connect | None = None,
         bind: Callable[..., socket.socket] = bound_socket,
+        usage: Callable[[], ProcessUsage] = process_usage,
     ) -> None:
-        """Port 0 takes a free one; advertised port 0 is the port taken. ``object_wals``: the WAL classes that are the bucket, ''
-        for the default one if it is, with how long each gathers. ``connect`` replaces sockets to leaders, ``bind`` the
-        one for clients (simulation).
+        """Port 0 takes a free one; advertised port 0 is the port taken. ``index`` is its own among the node's gateways.
+        ``object_wals``: the WAL classes that are the bucket, '' for the default one if it is, with how long each gathers.
+        ``connect`` replaces sockets to leaders, ``bind`` the one for clients (simulation); ``usage`` is what its process uses.
 
         Made and used on one event loop. The store stays the caller's.
         """
@@ -75,11 +79,14 @@ class Gateway:
         self._clock = clock
         self._rng = rng
         self._limits = limits.gateway
+        self._balance_limits = limits.balance
+        self._usage = usage
         self._address = (host, port)
         self._reuse_port = reuse_port
         self._bind = bind
         self._advertised = (advertised_host, advertised_port)
         self._node_id = node_id
+        self._index = index
         self._rack = rack
         self._log = role_logger("gateway", node=node_id)
         self._apis = served_apis()
@@ -151,6 +158,14 @@ class Gateway:
                 self._channels.run_wakes(),
                 self._server.run(),
                 self._publish_metrics(),
+                report_cpu(
+                    self._controller,
+                    self._node_id,
+                    self._index,
+                    usage=self._usage,
+                    clock=self._clock,
+                    limits=self._balance_limits,
+                ),
             ):
                 self._own(part)
             await self._server.start(listener)

@@ -33,10 +33,14 @@ class AutoscalingRay(RayCluster):
         super().__init__(folder)
         self.ports: dict[str, int] = {}
         """Where Kafka is on each node, there or not."""
+        self._own_disks = False
 
-    def start(self, head: str, names: Sequence[str], *, version: int, idle_s: float) -> RayNode:
+    def start(
+        self, head: str, names: Sequence[str], *, version: int, idle_s: float, own_disks: bool = False
+    ) -> RayNode:
         """The node of the head; and these may come, one of each, and go when they have been idle for so long.
-        ``version`` is that of the autoscaler, 1 or 2."""
+        ``version`` is that of the autoscaler, 1 or 2. With ``own_disks`` each has a label ``raylog.io/disk`` with its name."""
+        self._own_disks = own_disks
         self.ports = {name: free_port() for name in (head, *names)}
         self._env.update(RAY_FAKE_CLUSTER="1", AUTOSCALER_UPDATE_INTERVAL_S="1")
         if version == 2:
@@ -45,14 +49,17 @@ class AutoscalingRay(RayCluster):
             )
         config = self._folder / "autoscaling.json"
         config.write_text(json.dumps(self._config(names, idle_s)))
-        self._start_head(node_labels(head, self.ports[head]), f"--autoscaling-config={config}")
+        self._start_head(self._labels(head), f"--autoscaling-config={config}")
         return self._newest_node(head, self.ports[head])
+
+    def _labels(self, name: str) -> dict[str, str]:
+        return node_labels(name, self.ports[name], **({"disk": name} if self._own_disks else {}))
 
     def _config(self, names: Sequence[str], idle_s: float) -> dict[str, object]:
         types: dict[str, object] = {
             name: {
                 "resources": _NODE,
-                "labels": node_labels(name, self.ports[name]),
+                "labels": self._labels(name),
                 "node_config": {},
                 "max_workers": 1,
             }

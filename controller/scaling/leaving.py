@@ -13,8 +13,8 @@ class Stays(Enum):
     """Ray cannot do without it."""
     CONTROLLER = "controller"
     """The controller runs there, which Ray would see as work."""
-    ONLY_MOUNT = "only_mount"
-    """No other node that serves has something that it has mounted for a WAL."""
+    ONLY_TAKER = "only_taker"
+    """No other node that serves takes one of its WAL classes."""
     CLASS_NEEDED = "class_needed"
     """As many nodes with one of its WAL classes are needed as there are."""
 
@@ -32,8 +32,9 @@ def why_it_stays(sight: ClusterSight, need: Need, node: NodeView) -> Stays | Non
         return Stays.HEAD
     if node.has_controller:
         return Stays.CONTROLLER
-    if any(all(other.mounts.get(name) != mount for other in others) for name, mount in node.mounts.items()):
-        return Stays.ONLY_MOUNT
+    # Whose volume it is makes no difference: a leader that has been emptied has left nothing in its WAL.
+    if any(all(wal_class not in other.mounts for other in others) for wal_class in node.mounts):
+        return Stays.ONLY_TAKER
     for wal_class, needed in need.by_class.items():
         if wal_class in node.mounts and sum(wal_class in other.mounts for other in others) < needed:
             return Stays.CLASS_NEEDED

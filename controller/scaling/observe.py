@@ -1,8 +1,4 @@
-"""From the metadata, the nodes and the load book to the size planner's view of the cluster. A plain read, O(leaders).
-
-CPU is told by leaders alone. Gateways need about as much of it as their leaders, so leaders should take no more than
-``scaling.cpu_share`` of a node's.
-"""
+"""From the metadata, the nodes and the books of loads to the size planner's view of the cluster. A plain read, O(leaders)."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -10,6 +6,7 @@ from collections.abc import Callable, Mapping
 from controller.balance.book import LeaderLoad, LoadBook
 from controller.nodes import Node, waits_for_a_node
 from controller.rules import ClusterRules
+from controller.scaling.gateways import GatewayBook
 from controller.scaling.views import ClusterSight, Demand, Kind, NodeView, Standing
 from controller.state import LeaderState, MetadataState
 from raylog.model.ids import LeaderId
@@ -21,20 +18,20 @@ class Observer:
     def __init__(
         self,
         book: LoadBook,
+        gateways: GatewayBook,
         is_cleared: Callable[[Node], bool],
         is_resting: Callable[[LeaderId], bool],
         own_node: str,
         *,
         capacity: float,
-        cpu_share: float,
     ) -> None:
         """``capacity`` is that of a leader on a usual node. Leaders that rest have nothing to do."""
         self._book = book
+        self._gateways = gateways
         self._is_cleared = is_cleared
         self._is_resting = is_resting
         self._own_node = own_node
         self._capacity = capacity
-        self._cpu_share = cpu_share
         self._known_since_s: dict[str, float] = {}
 
     def look(self, state: MetadataState, rules: ClusterRules, now_s: float) -> ClusterSight:
@@ -57,6 +54,9 @@ class Observer:
             by_node[leader.node] += report.weight
             if not leader.dedicated:
                 loads[leader.wal_class] += report.weight
+        gateways = {node.name: self._gateways.on(node.name) for node in rules.nodes}
+        gateways_cpu = sum(sum(cpus) for cpus in gateways.values())
+        cpu = gateways_cpu + sum(report.cpu for _, report in told)
         partitions: Counter[str] = Counter()
         for leader in state.leaders.values():
             partitions[leader.node] += state.partition_count(leader.leader_id)
@@ -77,9 +77,10 @@ class Observer:
             ),
             demands=(
                 *self._load_demands(loads, capacities),
-                *_cpu_demand(sum(report.cpu for _, report in told), serving, self._cpu_share),
+                *_gateway_demand(gateways_cpu, sum(len(gateways[node.name]) for node in serving)),
+                *_cpu_demand(cpu, sum(node.cpus for node in serving)),
             ),
-            is_measured=len(told) == len(at_work),
+            is_measured=len(told) == len(at_work) and all(gateways[node.name] for node in serving),
         )
 
     def _standing(self, state: MetadataState, node: Node) -> Standing:
@@ -118,7 +119,11 @@ class Observer:
         ]
 
 
-def _cpu_demand(used: float, serving: list[Node], share: float) -> list[Demand]:
+def _gateway_demand(used: float, gateways: int) -> list[Demand]:
+    """A gateway is a process of one event loop: it can use one processor, however many its node has."""
+    return [Demand(kind=Kind.GATEWAYS, use=used / gateways)] if gateways else []
+
+
+def _cpu_demand(used: float, cpus: float) -> list[Demand]:
     """None where Ray counts no CPUs."""
-    cpus = sum(node.cpus for node in serving)
-    return [Demand(kind=Kind.CPU, use=used / (cpus * share))] if cpus else []
+    return [Demand(kind=Kind.CPU, use=used / cpus)] if cpus else []

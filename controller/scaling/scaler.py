@@ -15,6 +15,7 @@ from controller.metrics import ControllerMetrics
 from controller.nodes import Node
 from controller.records import Record
 from controller.rules import ClusterRules
+from controller.scaling.gateways import GatewayBook
 from controller.scaling.observe import Observer
 from controller.scaling.rooms import Request
 from controller.scaling.sizer import SizePlan, Sizer, Verdict
@@ -56,6 +57,7 @@ class Scaler:
         is_resting: Callable[[LeaderId], bool],
         own_node: str,
         book: LoadBook,
+        gateways: GatewayBook,
         clock: Clock,
         limits: Limits,
         metrics: ControllerMetrics,
@@ -69,11 +71,11 @@ class Scaler:
         self._changed = changed
         self._observer = Observer(
             book,
+            gateways,
             is_cleared,
             is_resting,
             own_node,
             capacity=float(limits.balance.leader_bytes_max),
-            cpu_share=limits.scaling.cpu_share,
         )
         self._clock = clock
         self._limits = limits.scaling

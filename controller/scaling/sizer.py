@@ -1,7 +1,8 @@
 """The planner of the cluster's size: from what the nodes have to do to how many there should be, and the next step there. Pure
 but for its memory of what was needed a while ago; the same looks give the same plans.
 
-- It grows fast and shrinks slowly (``window``), one node at a time, and never while a leader has not told what it does.
+- It grows fast and shrinks slowly (``window``), one node at a time, and never while a leader or a node's gateways
+  have not told what they do.
 - A node that was to go, and is still there, is taken back before others are asked for.
 - What is asked for is never less than what is there, but for nodes that have been emptied (``rooms``).
 """
@@ -40,7 +41,7 @@ class Verdict(Enum):
     ALL_STAY = "all_stay"
     """Fewer do, but each node must stay: see ``staying``."""
     UNMEASURED = "unmeasured"
-    """Fewer may do, but a leader has not told what it does."""
+    """Fewer may do, but a leader, or a node's gateways, have not told what they do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,8 +41,10 @@ class NodeView:
 class Kind(Enum):
     LOAD = "load"
     """What a WAL class's shared leaders have to do."""
+    GATEWAYS = "gateways"
+    """What clients have gateways do."""
     CPU = "cpu"
-    """What all leaders take of the nodes' CPUs."""
+    """What all leaders and gateways take of the nodes' CPUs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class ClusterSight:
     nodes: tuple[NodeView, ...]
     demands: tuple[Demand, ...]
     is_measured: bool = True
-    """Whether all leaders have told what they do; if not, there may be more to do than ``demands`` say."""
+    """Whether all leaders and each node's gateways have told what they do; if not, there may be more to do than is said here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

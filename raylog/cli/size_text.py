@@ -13,13 +13,16 @@ _VERDICTS: Final = {
     "at_most": "{needed} are needed, but raylog.scaling.nodes.max is {nodes_max}",
     "at_least": "{needed} would do, but raylog.scaling.nodes.min is {nodes_min}",
     "all_stay": "{wanted} would do, but none can go: {staying}",
-    "unmeasured": "fewer may do, but a leader has not told yet what it does",
+    "unmeasured": "fewer may do, but a leader or a gateway has not told yet what it does",
 }
+
+_WHAT: Final = {"load": "WAL class {wal} is", "gateways": "their gateways are", "cpu": "their CPUs are"}
+"""By the kind of what is most used."""
 
 _STAYS: Final = {
     "head": "is Ray's head",
     "controller": "has the controller",
-    "only_mount": "alone has what it has mounted for a WAL",
+    "only_taker": "alone takes a WAL class",
     "class_needed": "has a WAL class that is needed there",
 }
 
@@ -50,8 +53,8 @@ def _use(seen: dict[str, Any]) -> str:
     demand = seen["demand"]
     if demand is None:
         return "and there is nothing to do"
-    of = "their leaders' CPUs are" if demand["kind"] == "cpu" else f"WAL class {demand['wal']} is"
-    return f"{of} at {_percent(demand['use'])} % where {_percent(seen['use_aimed_at'])} % is aimed at"
+    what = _WHAT[demand["kind"]].format(**demand)
+    return f"{what} at {_percent(demand['use'])} % where {_percent(seen['use_aimed_at'])} % is aimed at"
 
 
 def _given_back(nodes: list[str]) -> str:

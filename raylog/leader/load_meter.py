@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from raylog.model.clock import Clock
 from raylog.model.limits import BalanceLimits
-from raylog.model.load import LoadReport, PartitionLoad, ProcessUsage, weight
+from raylog.model.load import CpuRate, LoadReport, PartitionLoad, ProcessUsage, weight
 
 if TYPE_CHECKING:
     from raylog.leader.hosted import HostedPartition
@@ -76,15 +76,14 @@ class LoadMeter:
         self._requests_seen = 0
         self._idle_s = 0.0
         self._sampled_s: float | None = None
-        self._cpu_s = 0.0
-        self._cpu: float | None = None
+        self._cpu: CpuRate | None = None
         self._report: LoadReport | None = None
 
     def look(self) -> None:
         """Make a report when it is time for one."""
         now_s = self._clock.monotonic()
-        if self._sampled_s is None:
-            self._sampled_s, self._cpu_s = now_s, self._usage().cpu_s
+        if self._sampled_s is None or self._cpu is None:
+            self._sampled_s, self._cpu = now_s, CpuRate(self._limits.half_life_s, self._usage().cpu_s)
             return
         seconds = now_s - self._sampled_s
         if seconds < self._limits.report_s:
@@ -95,16 +94,13 @@ class LoadMeter:
         self._idle_s = self._idle_s + seconds if requests == self._requests_seen else 0.0
         self._requests_seen = requests
         usage = self._usage()
-        cpu = (usage.cpu_s - self._cpu_s) / seconds
-        self._cpu_s = usage.cpu_s
-        self._cpu = cpu if self._cpu is None else self._cpu + share * (cpu - self._cpu)
         self._report = LoadReport(
             partitions=tuple(
                 PartitionLoad(hosted.partition, *rates)
                 for hosted in self._partitions
                 if (rates := hosted.work.sample(seconds, share)) is not None
             ),
-            cpu=self._cpu,
+            cpu=self._cpu.sample(seconds, usage.cpu_s),
             memory_bytes=usage.memory_bytes,
             idle_s=self._idle_s,
         )

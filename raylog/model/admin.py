@@ -246,6 +246,10 @@ class ControllerClient(Protocol):
         when this returns, and nothing is said of a leader that does not rest."""
         ...
 
+    async def report_gateway(self, node_id: str, index: int, cpu: float) -> None:
+        """A gateway, the so-manieth of its node, takes so much of a processor: CPU seconds per second, smoothed."""
+        ...
+
     async def report_adopted(self, leader_id: LeaderId, log_epoch: LogEpoch, adopted: Sequence[Adopted]) -> None: ...
 
     async def report_released(self, leader_id: LeaderId, log_epoch: LogEpoch, released: Sequence[Released]) -> None:

@@ -217,11 +217,9 @@ class ScalingLimits:
     settings ``raylog.scaling.nodes.min`` and ``raylog.scaling.nodes.max``."""
 
     use: float = 0.5
-    """The share of what all leaders can take, and of the CPUs that they should have, that is aimed at."""
+    """The share that is aimed at: of what all leaders can take, of a processor for each gateway, and of the nodes' CPUs."""
     band: float = 0.1
     """A use that is off by no more than this share of it changes nothing."""
-    cpu_share: float = 0.5
-    """Leaders should have so much of a node's CPUs: gateways need the rest."""
     up_s: float = 15.0
     """Nodes are asked for once they would have been needed for so long."""
     down_s: float = 300.0

@@ -1,4 +1,4 @@
-"""What leaders report of their work: rates by partition, and what their process uses. Soft state: it is in no log."""
+"""What roles report of their work: rates by partition, and what their process uses. Soft state: it is in no log."""
 
 import os
 from array import array
@@ -66,6 +66,24 @@ class ProcessUsage(NamedTuple):
     """All that the process has used since its start."""
     memory_bytes: int
     """Resident, what it shares with others included."""
+
+
+class CpuRate:
+    """How much of a processor a process takes, smoothed. The first estimate is that of the first whole interval."""
+
+    def __init__(self, half_life_s: float, cpu_s: float) -> None:
+        """``cpu_s`` is what the process has used by now."""
+        self._half_life_s = half_life_s
+        self._cpu_s = cpu_s
+        self._rate: float | None = None
+
+    def sample(self, seconds: float, cpu_s: float) -> float:
+        """The rate, so many seconds after the last one, when the process has used ``cpu_s`` in all."""
+        newest = (cpu_s - self._cpu_s) / seconds
+        self._cpu_s = cpu_s
+        share = 1.0 - 0.5 ** (seconds / self._half_life_s)
+        self._rate = newest if self._rate is None else self._rate + share * (newest - self._rate)
+        return self._rate
 
 
 def process_usage() -> ProcessUsage:

@@ -1,4 +1,5 @@
-"""Ray's own autoscaler, of both versions, follows the load: nodes come and take part, nodes go, and no client notices it."""
+"""Ray's own autoscaler, of both versions, follows the load: nodes come and take part, nodes go, and no client notices it. With
+version 2 each node has a disk of its own for the WAL."""
 
 import json
 from pathlib import Path
@@ -64,8 +65,10 @@ def test_nodes_come_and_go_with_the_load_and_nobody_notices(
 
     config = tmp_path / "raylog.toml"
     config.write_text(CONFIG)
-    cluster.start("head", NODES, version=version, idle_s=6)
-    start_raylog("--config", str(config))
+    cluster.start("head", NODES, version=version, idle_s=6, own_disks=version == 2)
+    (tmp_path / "disk").mkdir()
+    disks = ("--wal", f"disk=file://{tmp_path}/disk?label=raylog.io/disk", "--default-wal", "disk")
+    start_raylog("--config", str(config), *(disks if version == 2 else ()))
     bootstrap = f"127.0.0.1:{cluster.ports['head']}"
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     admin.create_topics([NewTopic(TOPIC, len(PARTITIONS), 1)])[TOPIC].result(60)

@@ -392,6 +392,7 @@ class _Supervisor:
             rack=cluster.zones[index] if cluster.zones else None,
             registry=CollectorRegistry(),
             object_wals=object_wals(cluster.wal, cluster.default_wal),
+            usage=lambda: ProcessUsage(0.0, 0),
         )
 
 

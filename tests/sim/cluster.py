@@ -365,6 +365,7 @@ class SimCluster:
             registry=CollectorRegistry(),
             object_wals={"object": _OBJECT_POLICY},
             bind=self.network.bind,
+            usage=lambda: ProcessUsage(0.0, 0),
         )
         try:
             await gateway.start()

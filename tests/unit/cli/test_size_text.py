@@ -39,7 +39,8 @@ def test_why_a_node_stays_is_explained(why):
 
 
 def test_what_is_used_most_and_what_is_given_back_are_told():
-    assert "their leaders' CPUs are at 90 %" in size({**SEEN, "demand": {"kind": "cpu", "wal": None, "use": 0.9}})
+    assert "their CPUs are at 90 %" in size({**SEEN, "demand": {"kind": "cpu", "wal": None, "use": 0.9}})
+    assert "their gateways are at 80 %" in size({**SEEN, "demand": {"kind": "gateways", "wal": None, "use": 0.8}})
     text = size({**SEEN, "serving": 1, "demand": None, "given_back": ["b", "c"]})
     assert text == "1 node serves, and there is nothing to do: that is what load needs. Empty, for Ray to take: b, c."
 

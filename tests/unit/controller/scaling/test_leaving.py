@@ -37,12 +37,15 @@ def test_the_head_and_the_controllers_node_stay():
     assert stays(replace(A, has_controller=True), B) is Stays.CONTROLLER
 
 
-def test_a_node_with_a_mount_that_only_it_has_stays():
-    own, shared = replace(B, mounts={"file": "", "fast": "disk-b"}), {"file": "", "fast": "nfs"}
-    assert stays(own, A, replace(C, mounts=shared)) is Stays.ONLY_MOUNT
-    assert stays(replace(B, mounts=shared), A, replace(C, mounts=shared)) is None
-    away = replace(C, mounts=shared, standing=Standing.DRAINED)
-    assert stays(replace(B, mounts=shared), A, away) is Stays.ONLY_MOUNT
+def test_the_only_node_that_takes_a_class_stays():
+    fast = replace(C, mounts={"file": "", "fast": "disk-c"})
+    assert stays(replace(B, mounts={"file": "", "fast": "disk-b"}), A) is Stays.ONLY_TAKER
+    assert stays(fast, A, replace(B, mounts=fast.mounts, standing=Standing.DRAINED)) is Stays.ONLY_TAKER
+
+
+def test_a_node_with_a_disk_of_its_own_may_go_where_others_take_the_class():
+    own = replace(B, mounts={"file": "", "fast": "disk-b"})
+    assert stays(own, A, replace(C, mounts={"file": "", "fast": "disk-c"})) is None
 
 
 def test_a_node_with_a_class_of_which_so_many_are_needed_stays():

@@ -9,6 +9,7 @@ from controller.balance.book import LoadBook
 from controller.nodes import Node
 from controller.records import Adoption, LeaderAdded, LeaderRegistered, NodeDraining, PartitionsAdopted
 from controller.rules import ClusterRules
+from controller.scaling.gateways import GatewayBook
 from controller.scaling.observe import Observer
 from controller.scaling.views import Demand, Kind, Standing
 from controller.state import MetadataState
@@ -29,16 +30,20 @@ class World:
     def __init__(self, *nodes):
         self.rules = replace(RULES, nodes=nodes)
         self.state = MetadataState()
-        self.book = LoadBook(ManualClock(), BalanceLimits())
+        self.clock = ManualClock()
+        self.book = LoadBook(self.clock, BalanceLimits())
+        self.gateways = GatewayBook(self.clock, report_s=10.0)
+        for node in nodes:
+            self.gateways.report(node.name, 0, 0.0)
         self.cleared = set()
         self.resting = set()
         self.observer = Observer(
             self.book,
+            self.gateways,
             lambda node: node.name in self.cleared,
             lambda leader_id: leader_id in self.resting,
             "a",
             capacity=CAPACITY,
-            cpu_share=0.5,
         )
 
     def create(self, partitions, **configs):
@@ -87,11 +92,14 @@ def test_load_and_cpu_are_of_all_nodes_together(world):
     world.report(1, 600.0, cpu=0.5)
     assert not world.look().is_measured
     world.report(2, 200.0, cpu=0.1)
+    world.gateways.report("a", 0, 0.75)
+    world.gateways.report("b", 0, 0.25)
     seen = world.look()
     assert seen.is_measured
     assert seen.demands == (
         Demand(kind=Kind.LOAD, wal_class="file", use=0.4),
-        Demand(kind=Kind.CPU, use=0.6 / (4 * 0.5)),
+        Demand(kind=Kind.GATEWAYS, use=0.5),
+        Demand(kind=Kind.CPU, use=(0.6 + 1.0) / 4),
     )
     assert [(node.name, node.use, node.partitions) for node in seen.nodes] == [("a", 0.6, 1), ("b", 0.2, 1)]
     assert [(node.is_head, node.has_controller) for node in seen.nodes] == [(True, True), (False, False)]
@@ -102,6 +110,27 @@ def test_what_a_node_that_goes_does_is_to_be_done_by_those_that_stay(world):
     world.report(2, 200.0)
     world.drain("b")
     assert world.uses()[Kind.LOAD] == 0.8
+
+
+def test_what_gateways_of_a_node_that_goes_do_is_to_be_done_by_those_that_stay(world):
+    world.gateways.report("a", 0, 0.25)
+    world.gateways.report("a", 1, 0.25)
+    world.gateways.report("b", 0, 0.5)
+    assert world.uses()[Kind.GATEWAYS] == pytest.approx(1 / 3)
+    world.drain("b")
+    assert world.uses()[Kind.GATEWAYS] == 0.5
+
+
+def test_a_node_whose_gateways_have_not_told_lately_is_not_measured(world):
+    world.report(1, 600.0)
+    world.report(2, 200.0)
+    world.gateways.report("a", 0, 0.25)
+    world.clock.now_s += 20
+    world.gateways.report("b", 0, 0.75)
+    assert world.look().is_measured
+    world.clock.now_s += 20
+    assert not world.look().is_measured
+    assert world.uses()[Kind.GATEWAYS] == 0.75, "that of a gateway that may have ended does not count"
 
 
 def test_a_leader_that_leads_nothing_any_more_does_nothing(world):
@@ -131,7 +160,7 @@ def test_dedicated_leaders_count_by_their_cpu_alone():
     world = World(A, B)
     world.create(1, **{"raylog.leader": "dedicated"})
     world.report(1, 600.0, cpu=1.0)
-    assert world.uses() == {Kind.CPU: 0.5}
+    assert world.uses() == {Kind.GATEWAYS: 0.0, Kind.CPU: 0.25}
 
 
 def test_a_leader_that_waits_for_its_volume_is_not_waited_for():

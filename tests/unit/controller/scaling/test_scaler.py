@@ -57,11 +57,14 @@ class Ray:
 
 
 class Leaders:
-    """Leader n is on the n-th node; each does what it is told to, and one load is on whoever leads the topic."""
+    """Leader n is on the n-th node; each does what it is told to, and one load is on whoever leads the topic. Each node has a
+    gateway."""
 
     def __init__(self, controller):
         self.controller = controller
         self.load = 0.0
+        self.gateways_cpu = 0.0
+        self.nodes = {}
         self.assigned = {}
         self.base = -1
 
@@ -69,6 +72,7 @@ class Leaders:
         endpoint = LeaderEndpoint(
             leader_id=LeaderId(leader_id), log_epoch=EPOCH, node_id=node, unix_path="", host="h", port=leader_id
         )
+        self.nodes[leader_id] = node
         self.assigned[leader_id] = await self.controller.register_leader(endpoint)
 
     async def run(self) -> None:
@@ -78,6 +82,7 @@ class Leaders:
                 await self._turn(LeaderId(leader_id))
 
     async def _turn(self, leader_id: LeaderId) -> None:
+        await self.controller.report_gateway(self.nodes[leader_id], 0, self.gateways_cpu)
         known = self.assigned[leader_id]
         parts = tuple(PartitionLoad(a.partition, self.load, 0.0, 0.0) for a in known.partitions if a.topic_name == "t")
         call = self.controller.watch_assignments(leader_id, EPOCH, known.version, LoadReport(partitions=parts))
@@ -173,6 +178,15 @@ async def test_load_has_nodes_asked_for_and_its_end_has_them_emptied_and_given_b
     await world.controller.see_nodes([A])
     await world.ray.asked(1)
     assert await world.drained() == []
+
+
+async def test_gateways_with_too_much_to_do_have_nodes_asked_for(world):
+    await world.start(A)
+    await world.serve(1, "a")
+    await world.ray.asked(1)
+    world.leaders.gateways_cpu = 0.9
+    await world.ray.asked(2)
+    assert (await world.size())["demand"]["kind"] == "gateways"
 
 
 async def test_a_node_that_nobody_took_serves_again_when_load_comes_back(world):

@@ -203,7 +203,7 @@ def test_that_each_node_must_stay_is_told_with_its_reason():
     world.run(400)
     plan = world.look()
     assert plan.verdict is Verdict.ALL_STAY
-    assert plan.staying == {"head": Stays.HEAD, "n1": Stays.ONLY_MOUNT}
+    assert plan.staying == {"head": Stays.HEAD, "n1": Stays.ONLY_TAKER}
 
 
 def test_before_the_windows_are_over_it_says_that_it_waits():
