@@ -106,7 +106,7 @@ async def gather_answers(context: RequestContext, request: Any, parts: FetchPart
     deadline = clock.monotonic() + to_ms(request.max_wait) / 1000
     is_last = False
     while True:
-        by_leader = await _ask_all(context, request, parts)
+        by_leader = await _ask_each(context, request, parts)
         answers = dict(parts.refused)
         for answered in by_leader.values():
             answers.update(answered)
@@ -243,7 +243,15 @@ def answer_bytes(answer: Any) -> int:
     return len(answer.plan if isinstance(answer, PlannedAnswer) else answer.records or b"")
 
 
-async def _ask_all(context: RequestContext, request: Any, parts: FetchParts) -> dict[LeaderId, Answers]:
+async def ask_at_once(context: RequestContext, request: Any, parts: FetchParts) -> Answers:
+    """The answers of leaders who wait for nothing."""
+    answers: Answers = {}
+    for answered in (await _ask_each(context, request, parts)).values():
+        answers.update(answered)
+    return answers
+
+
+async def _ask_each(context: RequestContext, request: Any, parts: FetchParts) -> dict[LeaderId, Answers]:
     max_bytes = min(request.max_bytes, context.services.limits.fetch_bytes_max)
     share = max(1, max_bytes // max(1, len(parts.by_leader)))
     asked = (

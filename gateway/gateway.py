@@ -141,7 +141,9 @@ class Gateway:
                 router=router,
                 block_cache=self._block_cache,
                 plan_cache=PlanCache(
-                    self._clock, plan_s_max=self._limits.plan_s_max, ahead_bytes=self._block_cache.read_ahead_bytes_max
+                    self._clock,
+                    plan_s_max=self._limits.plan_s_max,
+                    ahead_bytes=0 if self._store.has_files else self._block_cache.read_ahead_bytes_max,
                 ),
                 clock=self._clock,
                 rng=self._rng,

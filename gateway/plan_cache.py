@@ -4,7 +4,7 @@ A leader plans further than a fetch asks (``leader.plan_ahead_bytes``), so a con
 fetches. What is planned is committed and never changes; what can be old in an answer from here is where the log begins and
 ends, by ``gateway.plan_s_max`` at most, as in a follower's answer in Kafka (KIP-392). Rules:
 
-- All partitions of a fetch are answered from here, or its leaders are asked for all of them.
+- What has no plan here is asked of its leader. If other partitions have, there is something to give: nobody waits for more.
 - A plan is used while it has as much as the client would take of the partition, and what is read ahead behind that: answers
   are as large as the leader's, and where an object has to be read its reader does not come to a plan's end without the next one.
 - Aborted transactions are named with the records that they are in: a plan that has any is used once, for the fetch that asked.
@@ -20,6 +20,7 @@ from gateway.context import RequestContext
 from gateway.fetching import Answers, FetchParts, PlannedAnswer, topic_key
 from raylog.model.clock import Clock
 from raylog.model.ids import LeaderId
+from raylog.storage.read_plan import ReadPlan
 
 _PLANS_MAX: Final = 4096
 """Of all connections; the oldest goes first."""
@@ -39,31 +40,38 @@ class _Kept(NamedTuple):
 
 class PlanCache:
     def __init__(self, clock: Clock, *, plan_s_max: float, ahead_bytes: int) -> None:
-        """``ahead_bytes``: as much is read ahead of a consumer."""
+        """``ahead_bytes``: as much is read ahead of a consumer, none where the system does that."""
         self._clock = clock
         self._ahead_bytes = ahead_bytes
         self._plan_s_max = plan_s_max
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
 
-    def find(self, context: RequestContext, request: Any, parts: FetchParts) -> Answers | None:
-        """Answers to all of the request's partitions, their records planned; None when a leader has to be asked."""
-        if parts.refused or not self._kept:
-            return None
+    def find(self, context: RequestContext, request: Any, parts: FetchParts) -> tuple[Answers, FetchParts]:
+        """Answers to those of the request's partitions that a plan is here for, and the others."""
+        if not self._kept:
+            return {}, parts
         now = self._clock.monotonic()
         answers: Answers = {}
+        others = FetchParts(refused=parts.refused)
         for leader_id, pairs in parts.by_leader.items():
-            for topic, partition in pairs:
-                key = _key(context, request, topic, partition)
-                kept = self._kept.get(key)
-                if kept is None or not _is_of(kept, leader_id, partition, now):
-                    return None
-                plan = kept.planned.plan.onward(partition.fetch_offset)
-                if plan is None or plan.size_bytes < partition.partition_max_bytes + self._ahead_bytes:
-                    return None
-                answers[topic_key(topic), partition.partition] = PlannedAnswer(
-                    kept.planned.answer, plan, is_onward=True
-                )
-        return answers or None
+            for pair in pairs:
+                topic, partition = pair
+                kept = self._kept.get(_key(context, request, topic, partition))
+                plan = None if kept is None else self._plan(kept, leader_id, partition, now)
+                if kept is None or plan is None:
+                    others.by_leader.setdefault(leader_id, []).append(pair)
+                else:
+                    planned = PlannedAnswer(kept.planned.answer, plan, is_onward=True)
+                    answers[topic_key(topic), partition.partition] = planned
+        return answers, others
+
+    def _plan(self, kept: _Kept, leader_id: LeaderId, partition: Any, now: float) -> ReadPlan | None:
+        """For what the request wants of the partition, if it is long enough for that."""
+        if not _is_of(kept, leader_id, partition, now):
+            return None
+        plan = kept.planned.plan.onward(partition.fetch_offset)
+        is_enough = plan is not None and plan.size_bytes >= partition.partition_max_bytes + self._ahead_bytes
+        return plan if is_enough else None
 
     def keep(self, context: RequestContext, request: Any, parts: FetchParts, answers: Answers) -> None:
         """What leaders have just answered; marked where its reader has come along the plan before."""

@@ -33,7 +33,7 @@ from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError, NotFoundError, RetryError
 from raylog.model.ids import TopicId
 from raylog.protocol.batch import assigned, headers
-from raylog.protocol.file_range import FileRange
+from raylog.protocol.file_range import Part
 from raylog.protocol.gather import RecordsParts
 from raylog.storage.block_cache import BlockCache
 from raylog.storage.read_plan import ObjectRange, ReadPlan
@@ -56,13 +56,13 @@ class Ranges(NamedTuple):
     """What of a plan is to be given, and where it is."""
 
     wanted: list[ObjectRange]
-    files: list[FileRange | None]
-    """Of each; None: it has to be read."""
+    at_hand: list[Part | None]
+    """Each as the system has it in memory; None: it has to be read."""
 
-    def as_files(self) -> RecordsParts | None:
+    def all_at_hand(self) -> RecordsParts | None:
         """All of it, if none of it has to be read."""
-        files = [file for file in self.files if file is not None]
-        return RecordsParts(files) if files and len(files) == len(self.files) else None
+        parts = [part for part in self.at_hand if part is not None]
+        return RecordsParts(parts) if parts and len(parts) == len(self.at_hand) else None
 
 
 async def fill_in(context: RequestContext, request: Any, answers: Answers) -> Answers:
@@ -89,7 +89,7 @@ async def fill_in(context: RequestContext, request: Any, answers: Answers) -> An
             end_offset = answer.end_offset(read_committed=request.isolation_level == _READ_COMMITTED)
             bounds = Bounds(partition.fetch_offset, end_offset, left_bytes, has_to_give)
             found = look_up(context, answer.plan, bounds)
-            records = found.as_files()
+            records = found.all_at_hand()
             if records is not None:
                 filled[key] = answer.with_records(records)
                 size_bytes = len(records)
@@ -141,24 +141,24 @@ async def _read(
 
 def look_up(context: RequestContext, plan: ReadPlan, bounds: Bounds) -> Ranges:
     wanted = _wanted(plan, bounds)
-    return Ranges(wanted, [_file_range(context.services.block_cache, at, bounds) for at in wanted])
+    return Ranges(wanted, [_at_hand(context.services.block_cache, at, bounds) for at in wanted])
 
 
 async def read_planned(context: RequestContext, found: Ranges, bounds: Bounds) -> RecordsParts:
     """Whole batches of a plan within ``bounds``, the first one from its start."""
-    wanted, files = found
+    wanted, at_hand = found
     cache = context.services.block_cache
     reads = (
-        cache.read(at.key, at.position, at.size_bytes) for at, file in zip(wanted, files, strict=True) if file is None
+        cache.read(at.key, at.position, at.size_bytes) for at, part in zip(wanted, at_hand, strict=True) if part is None
     )
     read = iter(await asyncio.gather(*reads))
     records = RecordsParts()
-    for at, file in zip(wanted, files, strict=True):
+    for at, part in zip(wanted, at_hand, strict=True):
         left_bytes = bounds.limit_bytes - len(records)
-        if file is not None:
-            if len(file) > left_bytes:
+        if part is not None:
+            if len(part) > left_bytes:
                 break  # only behind a first range of which a part was passed over
-            records.extend((file,))
+            records.extend((part,))
             continue
         views = next(read)
         if at.missing_epoch >= 0:
@@ -167,8 +167,8 @@ async def read_planned(context: RequestContext, found: Ranges, bounds: Bounds) -
             records.extend(views)
             continue
         has_to_give = bounds.has_to_give and not len(records)
-        part, is_cut_short = _cut(_joined(views), bounds._replace(limit_bytes=left_bytes, has_to_give=has_to_give))
-        records.extend(part)
+        cut, is_cut_short = _cut(_joined(views), bounds._replace(limit_bytes=left_bytes, has_to_give=has_to_give))
+        records.extend(cut)
         if is_cut_short:
             break  # what follows, however small, would leave a gap
     return records
@@ -179,10 +179,10 @@ def _is_whole(at: ObjectRange, bounds: Bounds) -> bool:
     return bounds.fetch_offset <= at.first_offset and at.last_offset < bounds.end_offset
 
 
-def _file_range(cache: BlockCache, at: ObjectRange, bounds: Bounds) -> FileRange | None:
-    """The range as a part of a file, if it may be given as it is."""
+def _at_hand(cache: BlockCache, at: ObjectRange, bounds: Bounds) -> Part | None:
+    """The range as the system has it in memory, if it may be given as it is."""
     may_be = at.missing_epoch < 0 and at.size_bytes <= bounds.limit_bytes and _is_whole(at, bounds)
-    return cache.file_range(at.key, at.position, at.size_bytes) if may_be else None
+    return cache.at_hand(at.key, at.position, at.size_bytes) if may_be else None
 
 
 def _after(plan: ReadPlan, bounds: Bounds, records: RecordsParts) -> Iterator[tuple[str, int, int]]:

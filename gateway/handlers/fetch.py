@@ -21,6 +21,7 @@ from gateway.fetching import (
     PlannedAnswer,
     answer_bytes,
     answers_of,
+    ask_at_once,
     failed_answers,
     gather_answers,
     has_plans,
@@ -76,13 +77,17 @@ async def _ask_when_ready(context: RequestContext, request: Any) -> tuple[Any, A
 async def _ask(context: RequestContext, request: Any) -> Answers | Buffer:
     parts = sort_by_leader(context, request)
     plans = context.services.plan_cache
-    known = plans.find(context, request, parts)
-    if known is not None:
-        return known
-    answers = await _ask_leaders(context, request, parts)
-    if isinstance(answers, dict):
-        plans.keep(context, request, parts, answers)
-    return answers
+    known, others = plans.find(context, request, parts)
+    if sum(map(answer_bytes, known.values())) < max(1, request.min_bytes):
+        answers = await _ask_leaders(context, request, parts)
+        if isinstance(answers, dict):
+            plans.keep(context, request, parts, answers)
+        return answers
+    if others.by_leader:
+        answered = await ask_at_once(context, request, others)
+        plans.keep(context, request, others, answered)
+        known.update(answered)
+    return known | others.refused
 
 
 async def _ask_leaders(context: RequestContext, request: Any, parts: FetchParts) -> Answers | Buffer:

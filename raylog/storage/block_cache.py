@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError, RaylogError
-from raylog.protocol.file_range import FileRange
+from raylog.protocol.file_range import FILE_BYTES_MIN, Part
 from raylog.storage.object_store import ObjectStore, Priority
 
 _SEQUENCES_MAX = 4096
@@ -93,14 +93,16 @@ class BlockCache:
                 if not left:
                     return
 
-    def file_range(self, key: str, position: int, size_bytes: int) -> FileRange | None:
-        """The range as a part of a file, if the system has it in memory and this cache has not begun with it.
-
-        A reader that waits for a disk goes on with what is read ahead for it.
-        """
-        if not self._has_files or (key, position // self._block_bytes) in self._blocks:
+    def at_hand(self, key: str, position: int, size_bytes: int) -> Part | None:
+        """The range, if the system has it in memory, as what is read ahead here is soon: as a part of a file, or its bytes where
+        they are few. None: it has to be read."""
+        if not self._has_files:
             return None
-        return self._store.file_range(key, position, size_bytes)
+        found = self._store.file_range(key, position, size_bytes)
+        try:
+            return found if found is None or size_bytes >= FILE_BYTES_MIN else found.read()
+        except OSError:
+            return None
 
     def keep(self, key: str, content: Sequence[Buffer]) -> None:
         """An object that was put just now, as if it had been read; as much of it as there is room for."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
-from raylog.protocol.file_range import FILE_BYTES_MIN, FileRange, OpenFile
+from raylog.protocol.file_range import FileRange, OpenFile
 
 _STEP_BYTES: Final = 128 * 1024
 _FILES_MAX: Final = 256
@@ -23,10 +23,8 @@ class FileRanges:
         self._byte = bytearray(1)
 
     def range_in_memory(self, key: str, path: Callable[[], Path], start: int, length: int) -> FileRange | None:
-        """A part of the object whose file is at ``path()``. None if the file is shorter, too little is asked for, or the disk
-        would have to be. Raises OSError."""
-        if length < FILE_BYTES_MIN:
-            return None
+        """A part of the object whose file is at ``path()``. None if the file is shorter, or the disk would have to be asked.
+        Raises OSError."""
         file = self._open.get(key)
         if file is None:
             if len(self._open) >= _FILES_MAX:

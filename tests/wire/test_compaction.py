@@ -108,6 +108,7 @@ def test_a_gateway_whose_plan_names_slots_that_went_asks_again(cluster, monkeypa
             await compact_and_collect(cluster)
         return await right(self, key, position, size_bytes)
 
+    monkeypatch.setattr(BlockCache, "at_hand", lambda *_: None)  # as if the system had nothing of it in memory
     monkeypatch.setattr(BlockCache, "read", read_late)
     assert read(cluster) == EXPECTED
     assert met[0].startswith("leaders/")

@@ -15,6 +15,7 @@ from raylog.model.errors import RetryError
 from raylog.model.limits import StoreLimits
 from raylog.protocol.batch import Record, encode_batch, read_header
 from raylog.protocol.internal import PLAN_BIT
+from raylog.protocol.wire import to_ms
 from raylog.storage.local_store import LocalStore
 from raylog.storage.memory_store import MemoryStore
 from raylog.storage.object_store import Priority
@@ -323,19 +324,28 @@ async def test_a_consumer_that_goes_back_or_on_by_itself_or_knows_another_epoch_
     assert await asks(9, epoch=8)
 
 
-async def test_all_partitions_have_plans_or_all_are_asked_for(old):
-    world, _, log = await old(20, 20)
+async def test_only_what_has_no_plan_is_asked_for_and_nobody_waits_for_it(old):
+    world, _, log = await old(20, 20, 0)
     log.ahead_bytes = 30 * BATCH_VALUE_BYTES
     client = await world.client()
     await client.ask(fetch({("t", 0): 0}, part_bytes=BLOCK))
-    both = {("t", 0): PER_FETCH, ("t", 1): 0}
-    found = records_of(await client.ask(fetch(both, part_bytes=BLOCK, max_bytes=10 * BLOCK)))
-    assert found == {key: b"".join(log.contents[key[1]][at : at + PER_FETCH]) for key, at in both.items()}
-    assert log.asked == 2
-    both = {key: at + PER_FETCH for key, at in both.items()}
-    found = records_of(await client.ask(fetch(both, part_bytes=BLOCK, max_bytes=10 * BLOCK)))
-    assert found == {key: b"".join(log.contents[key[1]][at : at + PER_FETCH]) for key, at in both.items()}
-    assert log.asked == 2
+    leader = world.leaders[1]
+
+    async def ask(**offsets):
+        """What of each partition is given, and which partitions the leader is asked for."""
+        seen = len(leader.requests)
+        wanted = {("t", int(name[1:])): at for name, at in offsets.items()}
+        answer = await client.ask(fetch(wanted, part_bytes=BLOCK, max_bytes=10 * BLOCK))
+        for (_, partition), records in records_of(answer).items():
+            at = wanted["t", partition]
+            assert records == b"".join(log.contents[partition][at : at + PER_FETCH])
+        asked = leader.requests[seen:]
+        assert all((request.min_bytes, to_ms(request.max_wait)) == (0, 0) for request in asked)
+        return [part.partition for request in asked for topic in request.topics for part in topic.partitions]
+
+    assert await ask(p0=PER_FETCH, p1=0) == [1]
+    assert await ask(p0=2 * PER_FETCH, p1=PER_FETCH) == []
+    assert await ask(p0=3 * PER_FETCH, p1=2 * PER_FETCH, p2=0) == [2], "which has nothing yet"
 
 
 async def test_a_plan_whose_object_is_gone_is_replaced_for_all_fetches_that_follow(old):

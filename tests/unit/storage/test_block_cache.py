@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from raylog.model.clock import SystemClock
 from raylog.model.errors import CorruptError, NotFoundError, RetryError
-from raylog.protocol.file_range import FILE_BYTES_MIN
+from raylog.protocol.file_range import FILE_BYTES_MIN, FileRange
 from raylog.storage.block_cache import BlockCache
 from raylog.storage.local_store import LocalStore
 from raylog.storage.memory_store import MemoryStore
@@ -250,14 +250,15 @@ async def test_close_ends_what_is_under_way() -> None:
         await reader
 
 
-async def test_a_file_is_not_sent_of_what_a_reader_has_begun_to_have_read(tmp_path: Path) -> None:
+async def test_what_the_system_has_in_memory_is_at_hand_as_a_part_of_a_file_or_as_its_bytes(tmp_path: Path) -> None:
     store = await LocalStore.open(tmp_path)
-    await store.put("object", [bytes(3 * FILE_BYTES_MIN)])
+    await store.put("object", [bytes(FILE_BYTES_MIN), CONTENT])
     cache = BlockCache(
         store, capacity_bytes=1 << 20, block_bytes=FILE_BYTES_MIN, registry=CollectorRegistry(), read_ahead_blocks_max=0
     )
-    await cache.read("object", FILE_BYTES_MIN, 10)
-    assert cache.file_range("object", FILE_BYTES_MIN, FILE_BYTES_MIN) is None
-    assert cache.file_range("object", 0, FILE_BYTES_MIN) is not None
+    await cache.read("object", 0, 10)
+    assert isinstance(cache.at_hand("object", 0, FILE_BYTES_MIN), FileRange)
+    assert cache.at_hand("object", FILE_BYTES_MIN, 10) == CONTENT[:10]
+    assert cache.at_hand("object", FILE_BYTES_MIN, len(CONTENT) + 1) is None
     await cache.close()
     await store.close()
