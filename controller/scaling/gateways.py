@@ -1,5 +1,7 @@
 """What gateways have told of themselves. In memory alone, as with leaders' loads."""
 
+from collections.abc import Collection
+
 from raylog.model.clock import Clock
 
 _KEPT_REPORTS = 3
@@ -17,6 +19,10 @@ class GatewayBook:
 
     def report(self, node: str, index: int, cpu: float) -> None:
         self._told.setdefault(node, {})[index] = (cpu, self._clock.monotonic() + self._kept_s)
+
+    def forget_all_but(self, nodes: Collection[str]) -> None:
+        """Of nodes that are gone, what their gateways told."""
+        self._told = {node: told for node, told in self._told.items() if node in nodes}
 
     def on(self, node: str) -> list[float]:
         """What each of the node's gateways takes of a processor, of those that have told lately."""

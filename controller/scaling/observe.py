@@ -54,6 +54,7 @@ class Observer:
             by_node[leader.node] += report.weight
             if not leader.dedicated:
                 loads[leader.wal_class] += report.weight
+        self._gateways.forget_all_but(standings)
         gateways = {node.name: self._gateways.on(node.name) for node in rules.nodes}
         gateways_cpu = sum(sum(cpus) for cpus in gateways.values())
         cpu = gateways_cpu + sum(report.cpu for _, report in told)
