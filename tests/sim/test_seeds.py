@@ -81,7 +81,7 @@ def test_outages_longer_than_memory_lasts_stop_nobody_whose_wal_has_room() -> No
 )
 def test_partitions_move_and_leaders_rest_in_the_middle_of_trouble(scenario: str, least: dict[str, int]) -> None:
     seen: Counter[str] = Counter()
-    for outcome in run_seeds(f"{scenario}/{seed}" for seed in range(4)):
+    for outcome in run_seeds(f"{scenario}/{seed}" for seed in range(8)):
         assert not outcome.anomalies, outcome.text
         seen.update(outcome.events)
     assert all(seen[what] >= count for what, count in least.items()), seen
