@@ -21,7 +21,7 @@ from raylog.model.logs import RoleLogger, fields
 from raylog.storage.checkpoint import Checkpoint, latest_checkpoint
 from raylog.storage.fenced_log import FencedLog
 from raylog.storage.keys import METADATA_PREFIX, checkpoint_key
-from raylog.storage.object_store import ObjectStore
+from raylog.storage.object_store import ObjectStore, Priority
 from raylog.storage.slot_format import WRITER_ID_BYTES, Slot
 
 _REOPEN_S: Final = 0.2
@@ -96,7 +96,7 @@ class Journal:
             records, self._queue = self._queue, []
             position = self._submitted
             started_s = self._clock.monotonic()
-            slot = await self._log.append((), encode_records(records))
+            slot = await self._log.append((), encode_records(records), priority=Priority.LEADERSHIP)
             self._metrics.slot_seconds.observe(self._clock.monotonic() - started_s)
             affected: frozenset[LeaderId] = frozenset()
             for record in records:

@@ -10,13 +10,15 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from raylog.leader.write_buffer import Cut, WriteBuffer
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock
 from raylog.storage.data_object import encode_meta
 from raylog.storage.fenced_log import FencedLog
+from raylog.storage.object_store import Priority
 from raylog.storage.wal import FlushPolicy
 
 _HEAVY_ROWS = 2000
@@ -146,17 +148,20 @@ class Flusher:
             self._is_preparing = True
             task = self._loop.create_task(self._append_prepared(cut))
         else:
-            append = self._log.append(cut.body, encode_meta(cut.meta), by_s=cut.draft.write_by_s)
-            task = self._loop.create_task(append)
+            task = self._loop.create_task(self._append(cut, cut.body, encode_meta(cut.meta)))
         self._slots.append((task, cut))
         task.add_done_callback(self._slot_done)
 
     async def _append_prepared(self, cut: Cut) -> int:
         meta = await self._loop.run_in_executor(None, encode_meta, cut.meta)
-        append = self._loop.create_task(self._log.append(await self._content(cut), meta, by_s=cut.draft.write_by_s))
+        append = self._loop.create_task(self._append(cut, await self._content(cut), meta))
         self._is_preparing = False
         self.poke()
         return await append
+
+    def _append(self, cut: Cut, body: Sequence[Buffer], meta: bytes) -> Coroutine[Any, Any, int]:
+        priority = Priority.LEADERSHIP if cut.meta.events else Priority.WAL
+        return self._log.append(body, meta, by_s=cut.draft.write_by_s, priority=priority)
 
     def _slot_done(self, _: asyncio.Task[int]) -> None:
         try:

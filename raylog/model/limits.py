@@ -130,6 +130,10 @@ class StoreLimits:
     """A conditional PUT of the WAL is sent a second time no later than this."""
     hedge_bytes_max: int = 16 * MIB
     """Larger bodies are not sent twice."""
+    leadership_puts: int = 3
+    """A conditional PUT that says who leads is sent so many times at once where PUTs are hedged, as nobody leads meanwhile."""
+    leadership_bytes_max: int = MIB
+    """Larger ones are hedged as those of the WAL are."""
     multipart_bytes_min: int = 32 * MIB
     """Larger bodies go up in parts."""
     part_bytes: int = 16 * MIB

@@ -29,7 +29,7 @@ from raylog.storage.checkpoint import Checkpoint, list_checkpoints, write_checkp
 from raylog.storage.keys import slot_key
 from raylog.storage.log_replay import FIRST_SLOT, LogReplay, trimmed_meanwhile
 from raylog.storage.log_store import LogStore
-from raylog.storage.object_store import ObjectStore
+from raylog.storage.object_store import ObjectStore, Priority
 from raylog.storage.slot_format import Slot, SlotKind, SlotRecord, record_of
 
 MAX_IN_FLIGHT = 16
@@ -42,6 +42,7 @@ class _Append:
     meta: bytes
     done: asyncio.Future[int]
     by_s: float = math.inf
+    priority: Priority = Priority.WAL
     slot: int = 0
     sent_at_s: float = 0.0
     """Boottime before the first put under ``slot``: no later than the moment the slot was taken."""
@@ -117,7 +118,7 @@ class FencedLog:
                     yield slot
             epoch = LogEpoch(replay.epoch + 1)
             record = self._record(SlotKind.OPEN, replay.next_slot, epoch, (), b"")
-            holder = await self._store.claim(record, (), b"")
+            holder = await self._store.claim(record, (), b"", Priority.LEADERSHIP)
             if holder == record:
                 break
             if holder is None:
@@ -132,7 +133,9 @@ class FencedLog:
         # The first writer of a log has no predecessor who could have left orphans.
         self._serial_until = record.slot + MAX_IN_FLIGHT if epoch > 1 else record.slot
 
-    async def append(self, body: Sequence[Buffer], meta: bytes, *, by_s: float = math.inf) -> int:
+    async def append(
+        self, body: Sequence[Buffer], meta: bytes, *, by_s: float = math.inf, priority: Priority = Priority.WAL
+    ) -> int:
         """Write the next slot; returns its number once it and every slot before it is durable and this writer's.
 
         The order of calls is the order of slots; at most MAX_IN_FLIGHT are under way, later ones wait. The buffers must not
@@ -141,7 +144,8 @@ class FencedLog:
         FencedError for ever after a fence, and whatever else ended the log. Cancelling the call does not take the slot back.
         """
         self._check_usable()
-        append = _Append(body=body, meta=meta, done=asyncio.get_running_loop().create_future(), by_s=by_s)
+        done = asyncio.get_running_loop().create_future()
+        append = _Append(body=body, meta=meta, done=done, by_s=by_s, priority=priority)
         append.done.add_done_callback(_mark_retrieved)
         if by_s < math.inf:
             seconds = max(0.0, by_s - self._clock.boottime())
@@ -225,7 +229,7 @@ class FencedLog:
             append.sent_at_s = self._clock.boottime()
             if append.sent_at_s > append.by_s:  # after a sleep the put would leave before the timer is heard
                 raise self._late()
-            holder = await self._store.claim(record, append.body, append.meta)
+            holder = await self._store.claim(record, append.body, append.meta, append.priority)
             if holder == record:
                 return
             if holder is None or holder.epoch > self._epoch:

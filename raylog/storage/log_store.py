@@ -39,7 +39,9 @@ class LogStore:
         self._rng = rng
         self._log = role_logger("log", log=prefix)
 
-    async def claim(self, record: SlotRecord, body: Sequence[Buffer], meta: bytes) -> SlotRecord | None:
+    async def claim(
+        self, record: SlotRecord, body: Sequence[Buffer], meta: bytes, priority: Priority = Priority.WAL
+    ) -> SlotRecord | None:
         """Put a slot if its number is free; returns the record that now holds the number: equal to ``record`` if it is ours.
 
         None: the number was taken and then trimmed, so the log has moved far past it. A put whose answer was lost may have won,
@@ -48,7 +50,7 @@ class LogStore:
         key = slot_key(self.prefix, record.slot)
         content = encode_slot(record, body, meta)
         try:
-            await self._patiently("put", key, lambda: self.store.put_if_absent(key, content, priority=Priority.WAL))
+            await self._patiently("put", key, lambda: self.store.put_if_absent(key, content, priority=priority))
         except AlreadyExistsError:
             return await self._holder(record.slot, key)
         return record

@@ -26,10 +26,12 @@ from raylog.protocol.file_range import FileRange
 class Priority(IntEnum):
     """Who goes first when requests to the bucket queue for a connection."""
 
-    WAL = 0
-    TAIL = 1
-    CATCH_UP = 2
-    BACKGROUND = 3
+    LEADERSHIP = 0
+    """Slots that say who leads what: nobody leads it until they are there."""
+    WAL = 1
+    TAIL = 2
+    CATCH_UP = 3
+    BACKGROUND = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

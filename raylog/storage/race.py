@@ -20,10 +20,10 @@ async def within(seconds: float, call: Coroutine[Any, Any, T]) -> T:
         raise RetryError(f"no answer within {seconds:.3g} s") from None
 
 
-async def hedged(delay_s: float, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Start ``call``, and once more when it has not answered after ``delay_s``; the first success wins.
+async def hedged(delay_s: float, call: Callable[[], Coroutine[Any, Any, T]], *, more: int = 1) -> T:
+    """Start ``call``, and ``more`` times again when it has not answered after ``delay_s``; the first success wins.
 
-    An error other than RetryError ends the race; a RetryError only when the other call has failed as well.
+    An error other than RetryError ends the race; a RetryError only when all others have failed as well.
     """
     first = asyncio.ensure_future(call())
     racers = {first}
@@ -31,7 +31,7 @@ async def hedged(delay_s: float, call: Callable[[], Coroutine[Any, Any, T]]) -> 
         await asyncio.wait((first,), timeout=delay_s)
         if first.done():
             return first.result()
-        racers.add(asyncio.ensure_future(call()))
+        racers |= {asyncio.ensure_future(call()) for _ in range(more)}
         running = set(racers)
         while True:
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)

@@ -26,6 +26,7 @@ class RequestGate:
         self._tickets = 0
         # How full the gate may be for a request of this priority to enter.
         self._ceilings = {
+            Priority.LEADERSHIP: places,
             Priority.WAL: places,
             Priority.TAIL: max(1, places - places // 8),
             Priority.CATCH_UP: max(1, places * 3 // 4),

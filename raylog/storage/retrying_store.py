@@ -5,7 +5,8 @@
   after the object's first bytes were read back: a body's first ``IDENTITY_BYTES`` must say who writes it and which
   write it is (slot headers do: writer id and slot number), and if they are our own, the PUT has succeeded.
 - An attempt that was given up can still land later. A key written by ``put`` must therefore mean the same whenever it lands.
-- A slow conditional PUT of the WAL may be hedged: sent a second time, which the same rule makes safe.
+- A slow conditional PUT of the WAL may be hedged: sent a second time, which the same rule makes safe. One that says who leads
+  is sent several times at once then, and the first answer counts.
 - A listing is taken up again after the last key seen. It has no time-out of its own: backends bound each page.
 """
 
@@ -26,6 +27,7 @@ from raylog.storage.race import hedged, within
 from raylog.storage.request_gate import RequestGate
 
 T = TypeVar("T")
+Put = Callable[[], Coroutine[Any, Any, None]]
 
 _LOG = role_logger("store")
 _FAILURES_BEFORE_WARNING = 4
@@ -72,9 +74,7 @@ class RetryingStore:
                 if not await self._is_ours(key, body, priority):
                     raise
 
-        is_hedged = priority == Priority.WAL and size <= self._limits.hedge_bytes_max
-        delay = self._hedge_delay if is_hedged else None
-        await self._until_patience_ends(f"Writing {key}", put if delay is None else lambda: self._hedge(delay, put))
+        await self._until_patience_ends(f"Writing {key}", self._hedged(put, size, priority))
 
     async def get(
         self, key: str, *, start: int = 0, length: int | None = None, priority: Priority = Priority.TAIL
@@ -122,7 +122,16 @@ class RetryingStore:
     async def close(self) -> None:
         await self._inner.close()
 
-    async def _hedge(self, delay: HedgeDelay, put: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _hedged(self, put: Put, size: int, priority: Priority) -> Put:
+        """The put as it is tried: once, or again when it is slow, or several times at once."""
+        limits, delay = self._limits, self._hedge_delay
+        if delay is None or priority > Priority.WAL or size > limits.hedge_bytes_max:
+            return put
+        if priority == Priority.LEADERSHIP and size <= limits.leadership_bytes_max:
+            return lambda: hedged(0.0, put, more=limits.leadership_puts - 1)
+        return lambda: self._hedge(delay, put)
+
+    async def _hedge(self, delay: HedgeDelay, put: Put) -> None:
         started = self._clock.monotonic()
         await hedged(delay.current_s, put)
         # From the first one's start, whichever won: a hedge's own time would draw the percentile down.

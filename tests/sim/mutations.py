@@ -154,8 +154,8 @@ def writer_id_check() -> Iterator[None]:
     """Whoever finds a slot of its own epoch takes it for its own."""
     right = LogStore.claim
 
-    async def claim(self: LogStore, record: SlotRecord, body: Any, meta: bytes) -> SlotRecord | None:
-        holder = await right(self, record, body, meta)
+    async def claim(self: LogStore, record: SlotRecord, body: Any, meta: bytes, *priority: Any) -> SlotRecord | None:
+        holder = await right(self, record, body, meta, *priority)
         return record if holder is not None and holder.epoch == record.epoch else holder
 
     with patch.object(LogStore, "claim", claim):

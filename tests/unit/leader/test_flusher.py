@@ -13,6 +13,7 @@ from raylog.model.clock import SystemClock
 from raylog.model.errors import FencedError
 from raylog.model.ids import Lsn, TopicId, TopicPartition
 from raylog.partition.outcomes import PlacedBatch
+from raylog.storage.object_store import Priority
 from raylog.storage.slot_events import LogStart
 from raylog.storage.wal import FlushPolicy
 
@@ -27,7 +28,7 @@ class Log:
     def __init__(self) -> None:
         self.puts: list[asyncio.Future[int]] = []
 
-    async def append(self, body: Sequence[Buffer], meta: bytes, *, by_s: float) -> int:
+    async def append(self, body: Sequence[Buffer], meta: bytes, *, by_s: float, priority: Priority) -> int:
         put: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.puts.append(put)
         return await put

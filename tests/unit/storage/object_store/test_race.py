@@ -114,6 +114,15 @@ def test_the_first_success_of_a_hedged_call_wins(
     run_virtual(main())
 
 
+def test_several_may_be_started_at_once(run_virtual: RunVirtual, loop_clock: Clock) -> None:
+    async def main() -> None:
+        attempts = Attempts((0.9, "a"), (0.1, RetryError("no")), (0.4, "c"))
+        assert await hedged(0.0, attempts, more=2) == "c"
+        assert loop_clock.monotonic() == pytest.approx(0.4)
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize(
     ("plan", "error"),
     [

@@ -228,6 +228,24 @@ def test_background_puts_are_not_hedged(run_virtual: RunVirtual, loop_clock: Clo
     run_virtual(main())
 
 
+def test_a_put_that_says_who_leads_is_sent_several_times_at_once_unless_it_is_large(
+    run_virtual: RunVirtual, loop_clock: Clock
+) -> None:
+    async def main() -> None:
+        inner = ScriptedStore(loop_clock, "hang before", "fail before", "ok", "hang before")
+        store = retrying(inner, loop_clock, hedge_delay=HedgeDelay(min_s=0.1, max_s=0.3))
+        started = loop_clock.monotonic()
+        await store.put_if_absent("log/1", own_body(), priority=Priority.LEADERSHIP)
+        assert inner.puts == LIMITS.leadership_puts == 3
+        assert loop_clock.monotonic() - started < 0.1
+        large = [*own_body(), bytes(LIMITS.leadership_bytes_max)]
+        await store.put_if_absent("log/2", large, priority=Priority.LEADERSHIP)
+        assert inner.puts == 5
+        assert loop_clock.monotonic() - started == pytest.approx(0.3, abs=0.1)
+
+    run_virtual(main())
+
+
 def test_hedging_shortens_the_tail_under_the_s3_model_for_few_more_requests(
     run_virtual: RunVirtual, loop_clock: Clock
 ) -> None:
