@@ -11,7 +11,7 @@ from raylog.model.config import ClusterConfig
 from raylog.model.errors import RetryError
 
 CLOSE_TIMEOUT_S = 20.0
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 POLL_S = 0.05
 
 Step = Callable[[str], None]

@@ -12,7 +12,7 @@ import psutil
 
 from lab.ports import free_port
 
-_READY_S = 90.0
+_READY_S = 150.0
 
 
 class ServeProcess:
