@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from raylog.model.clock import Clock
 from raylog.model.limits import BalanceLimits
-from raylog.model.load import CpuRate, LoadReport, PartitionLoad, ProcessUsage, weight
+from raylog.model.load import CpuRate, LoadReport, PartitionLoad, ProcessUsage, newest_share, weight
 
 if TYPE_CHECKING:
     from raylog.leader.hosted import HostedPartition
@@ -75,21 +75,22 @@ class LoadMeter:
         self._requests = requests
         self._requests_seen = 0
         self._idle_s = 0.0
-        self._sampled_s: float | None = None
+        self._sampled_s = 0.0
         self._cpu: CpuRate | None = None
+        """None before the first look."""
         self._report: LoadReport | None = None
 
     def look(self) -> None:
         """Make a report when it is time for one."""
         now_s = self._clock.monotonic()
-        if self._sampled_s is None or self._cpu is None:
+        if self._cpu is None:
             self._sampled_s, self._cpu = now_s, CpuRate(self._limits.half_life_s, self._usage().cpu_s)
             return
         seconds = now_s - self._sampled_s
         if seconds < self._limits.report_s:
             return
         self._sampled_s = now_s
-        share = 1.0 - 0.5 ** (seconds / self._limits.half_life_s)
+        share = newest_share(seconds, self._limits.half_life_s)
         requests = self._requests()
         self._idle_s = self._idle_s + seconds if requests == self._requests_seen else 0.0
         self._requests_seen = requests

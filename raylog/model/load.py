@@ -68,6 +68,12 @@ class ProcessUsage(NamedTuple):
     """Resident, what it shares with others included."""
 
 
+def newest_share(seconds: float, half_life_s: float) -> float:
+    """How much a smoothed rate takes of its newest sample, which is of so many seconds."""
+    share: float = 1.0 - 0.5 ** (seconds / half_life_s)
+    return share
+
+
 class CpuRate:
     """How much of a processor a process takes, smoothed. The first estimate is that of the first whole interval."""
 
@@ -81,7 +87,7 @@ class CpuRate:
         """The rate, so many seconds after the last one, when the process has used ``cpu_s`` in all."""
         newest = (cpu_s - self._cpu_s) / seconds
         self._cpu_s = cpu_s
-        share = 1.0 - 0.5 ** (seconds / self._half_life_s)
+        share = newest_share(seconds, self._half_life_s)
         self._rate = newest if self._rate is None else self._rate + share * (newest - self._rate)
         return self._rate
 

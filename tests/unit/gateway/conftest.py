@@ -55,7 +55,6 @@ class Controller:
     is_away: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     woken: list[LeaderId] = field(default_factory=list)
-    told: list[tuple[str, int, float]] = field(default_factory=list)
 
     def publish(self, **changes: Any) -> None:
         self.table = replace(self.table, version=self.table.version + 1, **changes)
@@ -79,7 +78,6 @@ class Controller:
     async def report_gateway(self, node_id: str, index: int, cpu: float) -> None:
         if self.is_away:
             raise RetryError("The controller is away.")
-        self.told.append((node_id, index, cpu))
 
     async def register_broker(self, node_id: str, host: str, port: int, rack: str | None) -> BrokerEndpoint:
         broker = BrokerEndpoint(broker_id=BrokerId(1), node_id=node_id, host=host, port=port, rack=rack)
