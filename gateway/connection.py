@@ -45,6 +45,10 @@ from raylog.protocol.wire import (
 )
 
 _BUFFERS: Final = (bytes, memoryview, bytearray)
+_SAME_MACHINE_SEND_BYTES: Final = 96 * 1024
+"""The system's send buffer (SO_SNDBUF) for a client on this machine; Kafka's is about as large, for all clients. With the
+megabytes that the system takes by itself, client and gateway work in turns, in long bursts, instead of side by side: consumers of
+twelve partitions got a fifth less. On a network, bandwidth times delay may be more, so there the system's own choice stands."""
 
 
 class ConnectionHost(Protocol):
@@ -179,6 +183,8 @@ class ClientConnection(FrameProtocol):
         if isinstance(peer, tuple):
             self.host, self.port = peer[0], peer[1]
         self.limit_unsent(self._limits.answer_bytes_max)
+        if self.is_of_this_machine:
+            self.limit_send_buffer(_SAME_MACHINE_SEND_BYTES)
         if not self._shared.opened(self):
             self.refuse("limit", "there are too many connections")
 

@@ -28,6 +28,7 @@ class FileSender:
         self._on_sent = on_sent
         self._on_error = on_error
         self._socket = socket.socket(fileno=os.dup(fd))
+        self._fd = self._socket.fileno()
         self._parts: deque[Part] = deque()
         self._is_watching = False
         self.unsent_bytes = 0
@@ -52,27 +53,36 @@ class FileSender:
         self._on_sent()
 
     def _try(self) -> None:
+        parts = self._parts
         enough = self.unsent_bytes - _TURN_BYTES
         try:
-            while self._parts and self.unsent_bytes > enough:
-                self._sent(self._send_file() if isinstance(self._parts[0], FileRange) else self._send_buffers())
+            while parts and self.unsent_bytes > enough:
+                part = parts[0]
+                took_all = self._send_file(part) if isinstance(part, FileRange) else self._send_buffers()
+                if not took_all:
+                    break  # the socket is full, which another try would only say once more
         except BlockingIOError:
             pass
         except OSError as error:
             self.close()
             self._on_error(error)
             return
-        self._watch(bool(self._parts))
+        self._watch(bool(parts))
 
-    def _send_file(self) -> int:
-        at = self._parts[0]
-        assert isinstance(at, FileRange)
-        sent = os.sendfile(self._socket.fileno(), at.file.fd, at.start, at.size_bytes)
+    def _send_file(self, at: FileRange) -> bool:
+        """Whether the socket took all of it."""
+        sent = os.sendfile(self._fd, at.file.fd, at.start, at.size_bytes)
         if not sent:
             raise OSError("A file has become shorter while it was sent.")
-        return sent
+        self.unsent_bytes -= sent
+        if sent == at.size_bytes:
+            self._parts.popleft()
+            return True
+        self._parts[0] = at.without(sent)
+        return False
 
-    def _send_buffers(self) -> int:
+    def _send_buffers(self) -> bool:
+        """Send those before the next part of a file. Whether the socket took them all."""
         buffers: list[Buffer] = []
         flags = 0
         for part in self._parts:
@@ -82,16 +92,15 @@ class FileSender:
             if len(buffers) == _BUFFERS_MAX:
                 break
             buffers.append(part)
-        return self._socket.sendmsg(buffers, (), flags)
-
-    def _sent(self, count: int) -> None:
-        self.unsent_bytes -= count
-        parts = self._parts
-        while parts and count >= len(parts[0]):
-            count -= len(parts.popleft())
-        if count:
-            first = parts[0]
-            parts[0] = first.without(count) if isinstance(first, FileRange) else memoryview(first)[count:]
+        sent = self._socket.sendmsg(buffers, (), flags)
+        self.unsent_bytes -= sent
+        for buffer in buffers:
+            if sent < len(buffer):
+                self._parts[0] = memoryview(buffer)[sent:]
+                return False
+            sent -= len(buffer)
+            self._parts.popleft()
+        return True
 
     def _watch(self, is_wanted: bool) -> None:
         if is_wanted and not self._is_watching:

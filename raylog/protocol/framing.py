@@ -15,6 +15,7 @@ it needs, the other hooks. Rules:
 """
 
 import asyncio
+import socket
 import struct
 from collections.abc import Sequence
 from typing import Final, cast
@@ -111,6 +112,14 @@ class FrameProtocol(asyncio.BufferedProtocol):
         return str(name or "unix socket")
 
     @property
+    def is_of_this_machine(self) -> bool:
+        """Both ends of the socket have the same address."""
+        if self._transport is None:
+            return False
+        peer, own = self._transport.get_extra_info("peername"), self._transport.get_extra_info("sockname")
+        return isinstance(peer, tuple) and isinstance(own, tuple) and bool(peer[0] == own[0])
+
+    @property
     def is_closed(self) -> bool:
         """Closing or closed: what is written now is dropped."""
         return self._is_closed
@@ -129,6 +138,12 @@ class FrameProtocol(asyncio.BufferedProtocol):
         self._unsent_bytes_max = bytes_max
         if self._transport is not None:
             self._transport.set_write_buffer_limits(high=bytes_max)
+
+    def limit_send_buffer(self, size_bytes: int) -> None:
+        """The system keeps so many bytes on their way to the peer. Called when the connection is open."""
+        if self._transport is not None:
+            # Linux takes this as the payload and doubles it, for what it needs itself.
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size_bytes)
 
     def write(self, buffers: Sequence[Part]) -> None:
         """Queue a whole frame (or several) for sending, by reference where the loop can. Dropped once closed.

@@ -1,6 +1,7 @@
 """How connections end that do nothing, take too long, or take no answers; and gateways that share a port."""
 
 import asyncio
+import socket
 import struct
 from contextlib import AsyncExitStack
 
@@ -8,6 +9,7 @@ import pytest
 from kio.schema.api_versions.v0.request import ApiVersionsRequest
 from kio.schema.errors import ErrorCode
 
+from gateway.connection import ClientConnection
 from gateway.messages import request_types, response_types
 from gateway.server import bound_socket
 from raylog.model.errors import RetryError
@@ -217,3 +219,29 @@ async def test_a_gateway_waits_for_a_controller_that_is_away(make_world, tmp_pat
         await world.start()
         assert started.is_set()
         assert await works(await world.client())
+
+
+class Remote(asyncio.Transport):
+    """A connection with another machine."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("10.0.0.7", 1), "sockname": ("10.0.0.1", 2)})
+        self.socket_asked = False
+
+    def get_extra_info(self, name, default=None):
+        self.socket_asked |= name == "socket"
+        return super().get_extra_info(name, default)
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        pass
+
+
+async def test_little_is_kept_in_flight_to_a_client_on_this_machine_and_what_the_system_likes_to_another(world, server):
+    await works(await world.client())
+    (connection,) = server._connections
+    send_bytes = connection._transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    assert send_bytes in (96 * 1024, 2 * 96 * 1024), "Linux counts what it needs itself"
+    remote, other = Remote(), ClientConnection(server)
+    other.connection_made(remote)
+    assert not remote.socket_asked
+    other.connection_lost(None)
