@@ -130,6 +130,8 @@ class LocalStore:
         await self._run(lambda: self._delete(keys))
 
     async def close(self) -> None:
+        if self._files is not None:
+            self._files.close_unused()
         await asyncio.to_thread(self._threads.shutdown)
         self._temp.close()
 

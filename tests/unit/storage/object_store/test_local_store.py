@@ -13,7 +13,7 @@ import pytest
 
 from raylog.model.errors import AlreadyExistsError, InvalidError, NotFoundError, RetryError
 from raylog.protocol.file_range import FILE_BYTES_MIN
-from raylog.storage import local_files
+from raylog.storage import file_ranges, local_files
 from raylog.storage.local_files import write_all
 from raylog.storage.local_store import TEMP_FOLDER, LocalStore
 
@@ -258,19 +258,50 @@ async def test_a_part_of_a_file_is_not_given_of_what_the_disk_would_have_to_be_a
     await store.close()
 
 
-async def test_so_many_files_are_open_for_parts_of_them_and_none_that_nobody_holds(tmp_path: Path) -> None:
-    store = await LocalStore.open(tmp_path)
-    names = [str(number) for number in range(300)]
+def _open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def _write_files(folder: Path, count: int) -> list[str]:
+    names = [str(number) for number in range(count)]
     for name in names:
-        (tmp_path / name).write_bytes(bytes(FILE_BYTES_MIN))
-    before = len(os.listdir("/proc/self/fd"))
+        (folder / name).write_bytes(bytes(FILE_BYTES_MIN))
+    return names
+
+
+async def test_so_many_files_are_open_for_parts_of_them_and_none_when_the_store_is_closed(tmp_path: Path) -> None:
+    store = await LocalStore.open(tmp_path)
+    names = _write_files(tmp_path, 300)
+    before = _open_files()
     held = [found for name in names if (found := store.file_range(name, 0, FILE_BYTES_MIN))]
     assert len(held) == 256
     again = store.file_range(names[0], 0, FILE_BYTES_MIN)
     assert again is not None and again.file is held[0].file
     del held, again
-    assert len(os.listdir("/proc/self/fd")) == before
-    assert store.file_range(names[-1], 0, FILE_BYTES_MIN) is not None
+    assert store.file_range(names[-1], 0, FILE_BYTES_MIN) is not None  # what nobody holds makes room
+    await store.close()
+    assert _open_files() == before - 1  # and the store's own lock
+
+
+async def test_a_file_stays_open_while_it_is_used_again_and_is_closed_soon_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_ranges, "_UNUSED_S", 0.01)
+    store = await LocalStore.open(tmp_path)
+    used, unused = _write_files(tmp_path, 2)
+    before = _open_files()
+    assert store.file_range(unused, 0, FILE_BYTES_MIN) is not None
+    first = store.file_range(used, 0, FILE_BYTES_MIN)
+    assert first is not None
+    number = first.file.fd
+    del first
+    while _open_files() > before + 1:
+        again = store.file_range(used, 0, FILE_BYTES_MIN)
+        assert again is not None and again.file.fd == number
+        del again
+        await asyncio.sleep(0)
+    while _open_files() > before:  # noqa: ASYNC110  (nobody tells)
+        await asyncio.sleep(0)
     await store.close()
 
 
