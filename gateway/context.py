@@ -64,8 +64,13 @@ class Client(Protocol):
     fetch_turn: asyncio.Lock
     """Held by the one fetch of the connection that runs."""
 
+    @property
+    def is_writable(self) -> bool:
+        """The client has taken most of its answers."""
+        ...
+
     async def ready_for_records(self) -> None:
-        """Wait until the client has taken most of its answers.
+        """Wait until ``is_writable``.
 
         Raises ConnectionResetError when the connection is gone.
         """

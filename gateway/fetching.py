@@ -27,6 +27,7 @@ from raylog.storage.read_plan import ReadPlan, decode_read_plan, is_read_plan
 
 FETCH_KEY: Final = 1
 _FIRST_VERSION_WITH_TOPIC_IDS: Final = 13
+_READ_COMMITTED: Final = 1
 _ANSWER_GRACE_S: Final = 30.0
 """A leader has so long beyond the wait that it was asked for."""
 
@@ -50,11 +51,6 @@ class PlannedAnswer:
     @property
     def error_code(self) -> ErrorCode:
         return ErrorCode.none
-
-    def end_offset(self, *, read_committed: bool) -> int:
-        """Where what its reader may see ends."""
-        end: int = self.answer.last_stable_offset if read_committed else self.answer.high_watermark
-        return end
 
     def with_records(self, records: RecordsParts) -> Any:
         """The answer as clients see it."""
@@ -236,6 +232,12 @@ def request_order(request: Any) -> Iterator[tuple[Any, Any]]:
 def topic_key(topic: Any) -> Any:
     """A topic's key, of the request's or the response's topic: its id from v13 on, its name before."""
     return topic.topic_id if hasattr(topic, "topic_id") else topic.topic
+
+
+def end_offset(answer: Any, request: Any) -> int:
+    """Where what the request may see of the partition ends."""
+    end: int = answer.last_stable_offset if request.isolation_level == _READ_COMMITTED else answer.high_watermark
+    return end
 
 
 def answer_bytes(answer: Any) -> int:

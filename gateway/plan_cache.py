@@ -5,6 +5,7 @@ fetches. What is planned is committed and never changes; what can be old in an a
 ends, by ``gateway.plan_s_max`` at most, as in a follower's answer in Kafka (KIP-392). Rules:
 
 - What has no plan here is asked of its leader. If other partitions have, there is something to give: nobody waits for more.
+- What was at its end a moment ago is not asked for again while other partitions have something to give.
 - A plan is used while it has as much as the client would take of the partition, and what is read ahead behind that: answers
   are as large as the leader's, and where an object has to be read its reader does not come to a plan's end without the next one.
 - Aborted transactions are named with the records that they are in: a plan that has any is used once, for the fetch that asked.
@@ -17,13 +18,15 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from gateway.context import RequestContext
-from gateway.fetching import Answers, FetchParts, PlannedAnswer, topic_key
+from gateway.fetching import Answers, FetchParts, PlannedAnswer, end_offset, topic_key
 from raylog.model.clock import Clock
 from raylog.model.ids import LeaderId
-from raylog.storage.read_plan import ReadPlan
 
 _PLANS_MAX: Final = 4096
 """Of all connections; the oldest goes first."""
+_END_S: Final = 0.01
+"""So long a partition counts as being at its end, for a consumer that catches up elsewhere: about a large fetch of his. Its new
+records come to him so much later at most."""
 _NO_EPOCH: Final = -1
 
 _Key = tuple[str, int, int, int, Any, int]
@@ -35,7 +38,8 @@ class _Kept(NamedTuple):
     leader_epoch: int
     """As the client named it."""
     until_s: float
-    planned: PlannedAnswer
+    answer: PlannedAnswer | Any
+    """With a plan; or without records, of a partition that was at its end."""
 
 
 class PlanCache:
@@ -56,39 +60,55 @@ class PlanCache:
         for leader_id, pairs in parts.by_leader.items():
             for pair in pairs:
                 topic, partition = pair
-                kept = self._kept.get(_key(context, request, topic, partition))
-                plan = None if kept is None else self._plan(kept, leader_id, partition, now)
-                if kept is None or plan is None:
-                    others.by_leader.setdefault(leader_id, []).append(pair)
+                key = _key(context, request, topic, partition)
+                kept = self._kept.get(key)
+                if kept is None or not _is_of(kept, leader_id, partition, now):
+                    answer = None
+                elif isinstance(kept.answer, PlannedAnswer):
+                    answer = self._onward(kept.answer, partition)
                 else:
-                    planned = PlannedAnswer(kept.planned.answer, plan, is_onward=True)
-                    answers[topic_key(topic), partition.partition] = planned
+                    answer = kept.answer if _is_at_end(kept.answer, request, partition) else None
+                if kept is None or answer is None:
+                    others.by_leader.setdefault(leader_id, []).append(pair)
+                    continue
+                answers[topic_key(topic), partition.partition] = answer
+                self._kept[key] = kept._replace(answer=answer)  # what it has passed is not looked through again
         return answers, others
 
-    def _plan(self, kept: _Kept, leader_id: LeaderId, partition: Any, now: float) -> ReadPlan | None:
-        """For what the request wants of the partition, if it is long enough for that."""
-        if not _is_of(kept, leader_id, partition, now):
+    def _onward(self, planned: PlannedAnswer, partition: Any) -> PlannedAnswer | None:
+        """From where the request goes on, if the plan is long enough for what that wants of the partition."""
+        plan = planned.plan.onward(partition.fetch_offset)
+        if plan is None or plan.size_bytes < partition.partition_max_bytes + self._ahead_bytes:
             return None
-        plan = kept.planned.plan.onward(partition.fetch_offset)
-        is_enough = plan is not None and plan.size_bytes >= partition.partition_max_bytes + self._ahead_bytes
-        return plan if is_enough else None
+        return PlannedAnswer(planned.answer, plan, is_onward=True)
 
     def keep(self, context: RequestContext, request: Any, parts: FetchParts, answers: Answers) -> None:
-        """What leaders have just answered; marked where its reader has come along the plan before."""
+        """What leaders have just answered; plans are marked where their reader has come along the plan before."""
         now = self._clock.monotonic()
         self._forget_old(now)
         for leader_id, pairs in parts.by_leader.items():
             for topic, partition in pairs:
-                planned = answers.get((topic_key(topic), partition.partition))
-                if not isinstance(planned, PlannedAnswer) or planned.answer.aborted_transactions:
-                    continue
+                answer = answers.get((topic_key(topic), partition.partition))
                 key = _key(context, request, topic, partition)
-                before = self._kept.get(key)
-                if before is not None and before.planned.plan.onward(partition.fetch_offset) is not None:
-                    planned = replace(planned, is_onward=True)
-                    answers[topic_key(topic), partition.partition] = planned
-                self._kept[key] = _Kept(leader_id, _epoch(partition), now + self._plan_s_max, planned)
+                if isinstance(answer, PlannedAnswer):
+                    if answer.answer.aborted_transactions:
+                        continue
+                    if self._leads_to(key, partition):
+                        answer = answers[topic_key(topic), partition.partition] = replace(answer, is_onward=True)
+                    until_s = now + self._plan_s_max
+                elif answer is not None and _is_at_end(answer, request, partition):
+                    until_s = now + _END_S
+                else:
+                    continue
+                self._kept[key] = _Kept(leader_id, _epoch(partition), until_s, answer)
                 self._kept.move_to_end(key)
+
+    def _leads_to(self, key: _Key, partition: Any) -> bool:
+        """Whether the request goes on where a plan that is here leads."""
+        before = self._kept.get(key)
+        if before is None or not isinstance(before.answer, PlannedAnswer):
+            return False
+        return before.answer.plan.onward(partition.fetch_offset) is not None
 
     def _forget_old(self, now: float) -> None:
         kept = self._kept
@@ -100,6 +120,11 @@ def _key(context: RequestContext, request: Any, topic: Any, partition: Any) -> _
     client = context.client
     version = context.head.api_version
     return client.host, client.port, version, request.isolation_level, topic_key(topic), partition.partition
+
+
+def _is_at_end(answer: Any, request: Any, partition: Any) -> bool:
+    """Whether a leader's answer says that there is nothing more to read."""
+    return not answer.error_code and not answer.records and end_offset(answer, request) == partition.fetch_offset
 
 
 def _epoch(partition: Any) -> int:

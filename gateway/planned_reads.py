@@ -10,20 +10,21 @@
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from kio.schema.errors import ErrorCode
 
-from gateway.budget import Budget
 from gateway.context import RequestContext
 from gateway.fetching import (
     Answers,
     FetchParts,
+    PartitionKey,
     PlannedAnswer,
     answer_bytes,
     ask,
+    end_offset,
     failed_partition,
     request_order,
     topic_key,
@@ -37,8 +38,6 @@ from raylog.protocol.file_range import Part
 from raylog.protocol.gather import RecordsParts
 from raylog.storage.block_cache import BlockCache
 from raylog.storage.read_plan import ObjectRange, ReadPlan
-
-_READ_COMMITTED: Final = 1
 
 
 class Bounds(NamedTuple):
@@ -65,16 +64,43 @@ class Ranges(NamedTuple):
         return RecordsParts(parts) if parts and len(parts) == len(self.at_hand) else None
 
 
+class _Read(NamedTuple):
+    """A partition of the answer of which something has to be read."""
+
+    topic: Any
+    partition: Any
+    """Both of the request."""
+    answer: PlannedAnswer
+    bounds: Bounds
+    found: Ranges
+    planned_bytes: int
+    """At most so many are read."""
+
+
 async def fill_in(context: RequestContext, request: Any, answers: Answers) -> Answers:
     """``answers`` with records in place of plans, within the request's ``max_bytes``, counted in the request's order.
 
     Records that several leaders gave beyond it, as each must give a batch however small the limit is, are taken out again.
     """
+    filled, reads = _fill_at_hand(context, request, answers)
+    if reads:
+        filled.update(await _read_all(context, request, reads))
+    return filled
+
+
+def fill_at_hand(context: RequestContext, request: Any, answers: Answers) -> Answers | None:
+    """What ``fill_in`` gives, if nothing has to be read for it."""
+    filled, reads = _fill_at_hand(context, request, answers)
+    return None if reads else filled
+
+
+def _fill_at_hand(context: RequestContext, request: Any, answers: Answers) -> tuple[Answers, dict[PartitionKey, _Read]]:
+    """The answers as far as nothing has to be read, and what has to be."""
     limits, memory = context.services.limits, context.services.answers
     limit_bytes = min(request.max_bytes, limits.fetch_bytes_max)
     given_bytes = planned_bytes = 0
     filled = dict(answers)
-    reads: dict[Any, Coroutine[Any, Any, Any]] = {}
+    reads: dict[PartitionKey, _Read] = {}
     for topic, partition in request_order(request):
         key = topic_key(topic), partition.partition
         answer = answers.get(key)
@@ -86,8 +112,7 @@ async def fill_in(context: RequestContext, request: Any, answers: Answers) -> An
         if isinstance(answer, PlannedAnswer):
             if memory.is_over:
                 left_bytes = min(left_bytes, max(0, limits.answer_bytes_max - planned_bytes))
-            end_offset = answer.end_offset(read_committed=request.isolation_level == _READ_COMMITTED)
-            bounds = Bounds(partition.fetch_offset, end_offset, left_bytes, has_to_give)
+            bounds = Bounds(partition.fetch_offset, end_offset(answer.answer, request), left_bytes, has_to_give)
             found = look_up(context, answer.plan, bounds)
             records = found.all_at_hand()
             if records is not None:
@@ -96,30 +121,29 @@ async def fill_in(context: RequestContext, request: Any, answers: Answers) -> An
             else:
                 size_bytes = min(left_bytes, size_bytes)
                 planned_bytes += size_bytes
-                reads[key] = _read(context, request, topic, partition, answer, bounds, found)
+                reads[key] = _Read(topic, partition, answer, bounds, found, size_bytes)
         elif not has_to_give and given_bytes + size_bytes > limit_bytes:
             size_bytes = 0
             filled[key] = replace(answer, records=b"")
         given_bytes += size_bytes
-    if reads:
-        filled.update(await _run(memory, planned_bytes, reads))
-    return filled
+    return filled, reads
 
 
-async def _run(memory: Budget, planned_bytes: int, reads: dict[Any, Coroutine[Any, Any, Any]]) -> dict[Any, Any]:
+async def _read_all(context: RequestContext, request: Any, reads: dict[PartitionKey, _Read]) -> Answers:
     """The reads' results, all read at once; their bytes are counted meanwhile."""
+    memory = context.services.answers
+    planned_bytes = sum(read.planned_bytes for read in reads.values())
     memory.take(planned_bytes)
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = {key: group.create_task(read) for key, read in reads.items()}
+            tasks = {key: group.create_task(_read(context, request, read)) for key, read in reads.items()}
     finally:
         memory.give_back(planned_bytes)
     return {key: task.result() for key, task in tasks.items()}
 
 
-async def _read(
-    context: RequestContext, request: Any, topic: Any, partition: Any, answer: Any, bounds: Bounds, found: Ranges
-) -> Any:
+async def _read(context: RequestContext, request: Any, read: _Read) -> Any:
+    topic, partition, answer, bounds, found, _ = read
     for may_ask_again in (True, False):
         try:
             records = await read_planned(context, found, bounds)

@@ -8,8 +8,9 @@ A handler is registered where it is defined, so that what is announced cannot dr
 Contract of a handler ``handler(context, request) -> Answer``:
 
 - It is called in the order in which requests arrive on their connection. An ``async def`` handler then runs as a task of its
-  own, beside the others of the connection; one whose effects must keep the order of requests (Produce) is a plain function
-  that does its routing and forwarding before it returns, and returns a future of its answer.
+  own, beside the others of the connection; so does what a plain function returns as a coroutine, which returns the answer itself
+  where it has that at once (Fetch). One whose effects must keep the order of requests (Produce) is a plain function that does
+  its routing and forwarding before it returns, and returns a future of its answer.
 - The connection puts the answers into the order of the requests; a handler never has to.
 - It answers with the response entity of the request's version, with a leader's answer frame (a buffer; it goes to the
   client by reference, under the client's correlation id), or with None where Kafka sends no answer (Produce with acks=0).

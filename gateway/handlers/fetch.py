@@ -8,6 +8,7 @@
   clients that read slowly or never.
 """
 
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from gateway.fetching import (
     response,
     sort_by_leader,
 )
-from gateway.planned_reads import fill_in
+from gateway.planned_reads import fill_at_hand, fill_in
 from gateway.registry import CloseConnection, handles
 from raylog.model.buffers import Buffer
 from raylog.model.errors import RetryError, StaleRouteError
@@ -42,9 +43,28 @@ _FIRST_VERSION_WITH_SESSIONS: Final = 7
 @handles(
     _KEY, 4, 18, left_out="incremental fetch sessions (KIP-227): each answer has session id 0; fetches by followers"
 )
-async def fetch(context: RequestContext, request: Any) -> Payload | Buffer:
+def fetch(context: RequestContext, request: Any) -> Payload | Coroutine[Any, Any, Payload | Buffer]:
     if context.head.api_version >= _FIRST_VERSION_WITH_SESSIONS and request.session_epoch > 0:
         return response(context, request, {}, ErrorCode.fetch_session_id_not_found)
+    return _at_once(context, request) or _in_turn(context, request)
+
+
+def _at_once(context: RequestContext, request: Any) -> Payload | None:
+    """The answer, where the system has in memory what plans lead to for all of the request: nearly every fetch of a consumer that
+    catches up, who waits meanwhile."""
+    services, client = context.services, context.client
+    if not services.block_cache.has_files or client.fetch_turn.locked() or not client.is_writable:
+        return None
+    if _is_memory_used_up(context):
+        return None
+    known, others = services.plan_cache.find(context, request, sort_by_leader(context, request))
+    if others.by_leader or not _is_enough(request, known):
+        return None
+    filled = fill_at_hand(context, request, known | others.refused)
+    return None if filled is None else response(context, request, filled)
+
+
+async def _in_turn(context: RequestContext, request: Any) -> Payload | Buffer:
     async with context.client.fetch_turn:
         request, answers = await _ask_when_ready(context, request)
         if not isinstance(answers, dict):
@@ -78,7 +98,7 @@ async def _ask(context: RequestContext, request: Any) -> Answers | Buffer:
     parts = sort_by_leader(context, request)
     plans = context.services.plan_cache
     known, others = plans.find(context, request, parts)
-    if sum(map(answer_bytes, known.values())) < max(1, request.min_bytes):
+    if not _is_enough(request, known):
         answers = await _ask_leaders(context, request, parts)
         if isinstance(answers, dict):
             plans.keep(context, request, parts, answers)
@@ -102,6 +122,11 @@ async def _ask_leaders(context: RequestContext, request: Any, parts: FetchParts)
     if not has_plans(frame):
         return frame
     return answers_of(context, frame)
+
+
+def _is_enough(request: Any, known: Answers) -> bool:
+    """Whether the client has not asked to wait for more than what is known."""
+    return bool(sum(map(answer_bytes, known.values())) >= max(1, request.min_bytes))
 
 
 def _is_memory_used_up(context: RequestContext) -> bool:

@@ -28,7 +28,7 @@ from raylog.partition.outcomes import NO_EPOCH, FetchBounds, FetchDiverging, Fet
 from raylog.protocol.file_range import FILE_BYTES_MIN
 from raylog.protocol.gather import RecordsParts
 from raylog.protocol.wire import NO_THROTTLE, to_ms
-from raylog.storage.read_plan import RANGES_MAX, ObjectRange, encode_read_plan
+from raylog.storage.read_plan import ObjectRange, encode_read_plan
 
 IS_PLAN: Final = -2
 """In ``preferred_read_replica``: the records are a read plan."""
@@ -36,6 +36,8 @@ IS_PLAN: Final = -2
 _KEY: Final = 1
 _FIRST_VERSION_WITH_TOPIC_IDS: Final = 13
 _READ_COMMITTED: Final = 1
+_PLAN_RANGES_MAX: Final = 4096
+"""Of a plan, however small they are: to write or to read so many takes some milliseconds, for which all else waits."""
 
 
 class Fetch:
@@ -266,7 +268,7 @@ class Fetcher:
             size, end_offset = self._read_unflushed(fetch, hosted, bounds, max_bytes, found, values)
         else:
             ahead = max_bytes + self._limits.plan_ahead_bytes
-            rows = hosted.core.index.plan(bounds.offset, bounds.end_offset, ahead)[:RANGES_MAX]
+            rows = hosted.core.index.plan(bounds.offset, bounds.end_offset, ahead)[:_PLAN_RANGES_MAX]
             size = max(rows[0].size_bytes, min(max_bytes, sum(row.size_bytes for row in rows)))
             end_offset = rows[-1].last_offset + 1
             values["records"] = encode_read_plan(

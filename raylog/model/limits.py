@@ -80,7 +80,7 @@ class LeaderLimits:
     """A Fetch answer holds no more (first batch excepted)."""
     fetch_wait_ms_max: int = 60_000
     """A Fetch waits no longer for records, whatever the client says."""
-    plan_ahead_bytes: int = 16 * MIB
+    plan_ahead_bytes: int = 64 * MIB
     """A read plan goes so far beyond what a fetch asks of a partition, for the fetches that follow it."""
     plan_run_bytes_max: int = 1 * MIB
     """One index row covers contiguous batches of at most so many bytes (or one batch)."""

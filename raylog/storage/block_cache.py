@@ -47,7 +47,7 @@ class BlockCache:
         read_ahead_blocks_max: int = 8,
     ) -> None:
         self._store = store
-        self._has_files = store.has_files
+        self.has_files = store.has_files
         self._block_bytes = block_bytes
         self._capacity_blocks = max(1, capacity_bytes // block_bytes)
         self._read_ahead_blocks_max = read_ahead_blocks_max
@@ -96,7 +96,7 @@ class BlockCache:
     def at_hand(self, key: str, position: int, size_bytes: int) -> Part | None:
         """The range, if the system has it in memory, as what is read ahead here is soon: as a part of a file, or its bytes where
         they are few. None: it has to be read."""
-        if not self._has_files:
+        if not self.has_files:
             return None
         found = self._store.file_range(key, position, size_bytes)
         try:

@@ -53,9 +53,10 @@ class ReadPlan:
 
     __slots__ = ("ranges", "size_bytes")
 
-    def __init__(self, ranges: tuple[ObjectRange, ...]) -> None:
+    def __init__(self, ranges: tuple[ObjectRange, ...], size_bytes: int | None = None) -> None:
+        """``size_bytes``, of all ranges, where it is known."""
         self.ranges = ranges
-        self.size_bytes = sum(at.size_bytes for at in ranges)
+        self.size_bytes = sum(at.size_bytes for at in ranges) if size_bytes is None else size_bytes
 
     def __len__(self) -> int:
         """Bytes of the batches that it leads to."""
@@ -66,10 +67,11 @@ class ReadPlan:
         ranges = self.ranges
         if not ranges or not ranges[0].first_offset <= offset <= ranges[-1].last_offset:
             return None
-        passed = 0
+        passed, left_bytes = 0, self.size_bytes
         while ranges[passed].last_offset < offset:
+            left_bytes -= ranges[passed].size_bytes
             passed += 1
-        return ReadPlan(ranges[passed:]) if passed else self
+        return ReadPlan(ranges[passed:], left_bytes) if passed else self
 
 
 def encode_read_plan(ranges: Sequence[ObjectRange]) -> bytes:

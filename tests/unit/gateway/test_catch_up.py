@@ -9,6 +9,7 @@ import pytest
 from kio.schema.errors import ErrorCode
 from prometheus_client import CollectorRegistry
 
+from gateway import plan_cache
 from gateway.messages import make, response_types
 from raylog.model.clock import SystemClock
 from raylog.model.errors import RetryError
@@ -104,7 +105,15 @@ class OldLog(Log):
                         size_bytes += found.size_bytes
                 records = encode_read_plan(plan) if plan else b""
                 self.given_bytes += len(records)
-                answer = answered(head.api_version, part, records, has_plan=bool(plan))
+                end = len(self.contents[part.partition])
+                answer = answered(
+                    head.api_version,
+                    part,
+                    records,
+                    has_plan=bool(plan),
+                    high_watermark=end,
+                    last_stable_offset=end if request.isolation_level else 0,
+                )
                 partitions.append(replace(answer, aborted_transactions=self.aborted))
             topics.append((topic, partitions))
         return response(head.api_version, topics)
@@ -317,7 +326,8 @@ async def test_a_consumer_that_goes_back_or_on_by_itself_or_knows_another_epoch_
     assert await asks(3)
     assert not await asks(6)
     assert not await asks(12)
-    assert not await asks(6), "what is planned may be read twice"
+    assert await asks(6), "what was passed is forgotten"
+    assert not await asks(9)
     assert await asks(0)
     assert await asks(3, epoch=7)
     assert not await asks(6, epoch=7)
@@ -346,6 +356,40 @@ async def test_only_what_has_no_plan_is_asked_for_and_nobody_waits_for_it(old):
     assert await ask(p0=PER_FETCH, p1=0) == [1]
     assert await ask(p0=2 * PER_FETCH, p1=PER_FETCH) == []
     assert await ask(p0=3 * PER_FETCH, p1=2 * PER_FETCH, p2=0) == [2], "which has nothing yet"
+
+
+@pytest.mark.parametrize("isolation", [0, 1])
+@pytest.mark.parametrize("has_files", [False, True])
+async def test_what_is_at_its_end_is_not_asked_for_at_once_again_while_others_have_records(
+    old, tmp_path, monkeypatch, has_files, isolation
+):
+    monkeypatch.setattr(plan_cache, "_END_S", 10.0)
+    store = await LocalStore.open(tmp_path / "bucket") if has_files else None
+    world, store, log = await old(20, 3, store=store, plan_s_max=100.0)
+    log.ahead_bytes = 30 * BATCH_VALUE_BYTES
+    client = await world.client()
+
+    async def asks(first, second, **options):
+        """Whether the leader is asked; both partitions' records are looked at."""
+        asked = log.asked
+        wanted = {("t", 0): first, ("t", 1): second}
+        answer = await client.ask(fetch(wanted, part_bytes=BLOCK, max_bytes=10 * BLOCK, isolation=isolation, **options))
+        for (_, partition), records in records_of(answer).items():
+            at = wanted["t", partition]
+            assert records == b"".join(log.contents[partition][at : at + PER_FETCH])
+        assert set(errors_of(answer).values()) == {ErrorCode.none}
+        return log.asked > asked
+
+    assert await asks(0, 3)
+    assert not await asks(PER_FETCH, 3)
+    assert await asks(2 * PER_FETCH, 2), "it has records there"
+    assert await asks(3 * PER_FETCH, 3)
+    assert not await asks(4 * PER_FETCH, 3)
+    world.clock.added_s += 11
+    assert await asks(5 * PER_FETCH, 3), "it may have new ones"
+    assert await asks(20, 3, max_wait_ms=0), "neither has, and the leader knows first"
+    assert await asks(20, 3, max_wait_ms=0)
+    await store.close()
 
 
 async def test_a_plan_whose_object_is_gone_is_replaced_for_all_fetches_that_follow(old):

@@ -82,6 +82,7 @@ def test_a_plan_leads_on_from_where_its_reader_is() -> None:
     for offset, first in ((10, 0), (14, 0), (15, 1), (20, 1), (27, 2), (44, 3)):
         onward = plan.onward(offset)
         assert onward is not None and onward.ranges == ranges[first:], offset
+        assert onward.size_bytes == sum(at.size_bytes for at in ranges[first:])
     assert plan.onward(9) is None and plan.onward(45) is None
     assert ReadPlan(()).onward(0) is None
 
