@@ -30,6 +30,8 @@ _OF_LEADERS = (
     "raylog.storage.store_url",
     "raylog.storage.wal_class",
 )
+_FIRST_FLEXIBLE = {0: 9, 1: 12}
+"""Produce and Fetch, and the first version that clients of the last years send (KIP-482)."""
 
 
 def warm_up() -> None:
@@ -40,8 +42,11 @@ def warm_up() -> None:
     with suppress(ImportError):
         _import(_OF_RAY)
     from raylog.leader.registry import served_apis
+    from raylog.protocol.wire import prepare
 
-    served_apis()
+    apis = served_apis()
+    for api_key, first in _FIRST_FLEXIBLE.items():
+        prepare(api_key, range(first, apis[api_key].max_version + 1))
     keep_what_is_here()  # so that the leader to come has only its own to look through
     # A spare whose raylet is killed would wait for ever. A role has a watch of its own, which tells its log.
     end_with_parent(role_logger("worker"))

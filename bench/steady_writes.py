@@ -14,7 +14,7 @@ _FLUSH_S_MAX = 120.0
 
 @dataclass(kw_only=True)
 class SteadyWrites:
-    """While entered, an idempotent producer sends a record to each of the partitions, then to each again, with a pause between.
+    """While entered, an idempotent producer sends a record to each of the partitions, and again ``every_s`` later.
 
     A subclass says what becomes of an acknowledgement or an error; ``heard`` is notified after each.
     """
@@ -49,11 +49,14 @@ class SteadyWrites:
         producer = Producer(
             {"bootstrap.servers": self.bootstrap, "log_level": 0, "linger.ms": 0, "enable.idempotence": True}
         )
+        next_s = time.monotonic()
         while not self._stopping.is_set():
             for partition in self.partitions:
                 report = self._report(time.monotonic())
                 producer.produce(self.topic, b"x" * 100, partition=partition, on_delivery=report)
-            producer.poll(self.every_s)
+            next_s = max(next_s + self.every_s, time.monotonic())
+            while (left_s := next_s - time.monotonic()) > 0:
+                producer.poll(left_s)  # until the first acknowledgement
         producer.flush(_FLUSH_S_MAX)
 
     def _report(self, sent_at: float) -> Callable[[KafkaError | None, Message], None]:

@@ -12,7 +12,7 @@ take a frame.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NamedTuple, cast
 
@@ -66,6 +66,7 @@ __all__ = [
     "i64",
     "ms",
     "ms64",
+    "prepare",
     "producer_id",
     "records",
     "request_head",
@@ -203,6 +204,14 @@ def request_schema(api_key: int, api_version: int) -> type[Payload]:
 def response_schema(api_key: int, api_version: int) -> type[Payload]:
     """Raises InvalidError when kio has none."""
     return _response_codec(api_key, api_version).schema
+
+
+def prepare(api_key: int, versions: Iterable[int]) -> None:
+    """Load the schemas of an API's messages and make what reads and writes them, as its first request does else: some
+    milliseconds for each version, for which its client waits."""
+    for version in versions:
+        _writer(_request_codec(api_key, version).schema)
+        _writer(_response_codec(api_key, version).schema)
 
 
 def api_name(api_key: int) -> str:
