@@ -31,7 +31,7 @@ _WALS: Final = {"file": "file://{folder}/wal?capacity=1GiB&segment=16MiB", "obje
 _MOVES: Final = {1: 30, 1000: 5}
 """By how many partitions move in one step."""
 _WATCHED_MAX: Final = 5
-_SEND_EVERY_S: Final = 0.01
+_SEND_EVERY_S: Final = 0.002
 _AROUND_S: Final = 0.5
 """A gap is looked for from so long before a move is ordered until so long after all have arrived."""
 _USUAL_WINDOWS: Final = 5
