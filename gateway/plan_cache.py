@@ -60,27 +60,28 @@ class PlanCache:
         for leader_id, pairs in parts.by_leader.items():
             for pair in pairs:
                 topic, partition = pair
-                key = _key(context, request, topic, partition)
-                kept = self._kept.get(key)
-                if kept is None or not _is_of(kept, leader_id, partition, now):
-                    answer = None
-                elif isinstance(kept.answer, PlannedAnswer):
-                    answer = self._onward(kept.answer, partition)
-                else:
-                    answer = kept.answer if _is_at_end(kept.answer, request, partition) else None
-                if kept is None or answer is None:
+                answer = self._follow(_key(context, request, topic, partition), leader_id, request, partition, now)
+                if answer is None:
                     others.by_leader.setdefault(leader_id, []).append(pair)
-                    continue
-                answers[topic_key(topic), partition.partition] = answer
-                self._kept[key] = kept._replace(answer=answer)  # what it has passed is not looked through again
+                else:
+                    answers[topic_key(topic), partition.partition] = answer
         return answers, others
 
-    def _onward(self, planned: PlannedAnswer, partition: Any) -> PlannedAnswer | None:
-        """From where the request goes on, if the plan is long enough for what that wants of the partition."""
-        plan = planned.plan.onward(partition.fetch_offset)
+    def _follow(self, key: _Key, leader_id: LeaderId, request: Any, partition: Any, now: float) -> Any:
+        """A PlannedAnswer, if its plan is long enough for what the request wants of the partition; or one without records, if the
+        partition was at its end; or None."""
+        kept = self._kept.get(key)
+        if kept is None or not _is_of(kept, leader_id, partition, now):
+            return None
+        answer = kept.answer
+        if not isinstance(answer, PlannedAnswer):
+            return answer if _is_at_end(answer, request, partition) else None
+        plan = answer.plan.onward(partition.fetch_offset)
         if plan is None or plan.size_bytes < partition.partition_max_bytes + self._ahead_bytes:
             return None
-        return PlannedAnswer(planned.answer, plan, is_onward=True)
+        onward = PlannedAnswer(answer.answer, plan, is_onward=True)
+        self._kept[key] = kept._replace(answer=onward)  # what it has passed is not looked through again
+        return onward
 
     def keep(self, context: RequestContext, request: Any, parts: FetchParts, answers: Answers) -> None:
         """What leaders have just answered; plans are marked where their reader has come along the plan before."""
