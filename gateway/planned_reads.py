@@ -2,6 +2,7 @@
 
 - A partition gets whole batches from the one that holds the fetch offset on, within its own limit and what is left of the
   request's; the first batch of the first partition that has one is given however large it is (KIP-74).
+- An answer that is half full without a wait goes as it is: what would have to be read, or cut, comes with the next fetch.
 - When the memory for answers is used up, by clients that do not take theirs, a small part of what is planned is read.
 - Batches of an upload have no offsets and leader epoch yet: they are written in here, into a copy.
 - What a plan names beyond the high watermark, or the last stable offset for read_committed, is not given.
@@ -61,7 +62,7 @@ class Ranges(NamedTuple):
     def all_at_hand(self) -> RecordsParts | None:
         """All of it, if none of it has to be read."""
         parts = [part for part in self.at_hand if part is not None]
-        return RecordsParts(parts) if parts and len(parts) == len(self.at_hand) else None
+        return RecordsParts(parts) if len(parts) == len(self.at_hand) else None
 
 
 class _Read(NamedTuple):
@@ -115,6 +116,8 @@ def _fill_at_hand(context: RequestContext, request: Any, answers: Answers) -> tu
             bounds = Bounds(partition.fetch_offset, end_offset(answer.answer, request), left_bytes, has_to_give)
             found = look_up(context, answer.plan, bounds)
             records = found.all_at_hand()
+            if records is None and not reads and 2 * given_bytes >= limit_bytes:
+                records = RecordsParts()  # the answer goes without it rather than wait for the last bit of it
             if records is not None:
                 filled[key] = answer.with_records(records)
                 size_bytes = len(records)

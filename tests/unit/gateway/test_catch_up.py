@@ -414,12 +414,37 @@ async def test_blocks_of_other_objects_are_read_ahead_along_a_plan(old):
             replace(at, first_offset=at.first_offset + 3 * partition, last_offset=at.last_offset + 3 * partition)
             for at in log.ranges[partition]
         ]
+        log.contents[0] += log.contents[partition]
     client = await world.client()
     await client.ask(fetch({("t", 0): 0}, part_bytes=3 * 301_000))
     await client.ask(fetch({("t", 0): 3}, part_bytes=3 * 301_000))
     await world.until(lambda: not store.under_way)
     assert {key for key, _ in store.gets} == {f"o/{number}" for number in range(4)}
     assert log.asked == 1
+
+
+async def test_an_answer_that_is_half_full_of_what_is_in_files_waits_for_no_more(old, tmp_path):
+    store = await LocalStore.open(tmp_path / "bucket")
+    world, _, log = await old(20, 20, 20, store=store)
+    log.ahead_bytes = 30 * BATCH_VALUE_BYTES
+    log.ranges[1] = [replace(at, key="o/gone") for at in log.ranges[1]]
+    client = await world.client()
+    size = len(log.contents[0][0])
+
+    async def counts(*offsets, batches_max):
+        wanted = {("t", partition): offset for partition, offset in enumerate(offsets)}
+        answer = await client.ask(fetch(wanted, part_bytes=3 * size, max_bytes=batches_max * size))
+        found = records_of(answer)
+        for (_, partition), offset in wanted.items():
+            records = found["t", partition]
+            assert records == b"".join(log.contents[partition][offset : offset + len(records) // size])
+        return [len(records) // size for records in found.values()], set(errors_of(answer).values())
+
+    none, gone = {ErrorCode.none}, {ErrorCode.none, ErrorCode.kafka_storage_error}
+    assert await counts(0, 0, 0, batches_max=4) == ([3, 0, 1], none), "what is gone is not even looked for"
+    assert await counts(3, 0, 0, batches_max=3) == ([3, 0, 0], none)
+    assert await counts(6, 0, 0, batches_max=9) == ([3, 0, 3], gone), "less than half was there without it"
+    await store.close()
 
 
 async def test_what_is_in_files_goes_from_there_to_the_client(old, tmp_path):
