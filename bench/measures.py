@@ -29,10 +29,13 @@ class Effort:
     latency_seconds: float
     latency_warm_up_s: float
     bytes_max: int
+    readers: int
+    """So many consumers, one after the other, read back what was produced: one takes a second or two, and the next may differ
+    by a tenth."""
 
 
-THOROUGH = Effort(seconds=6, warm_up_s=2, latency_seconds=15, latency_warm_up_s=3, bytes_max=1536 * MIB)
-QUICK = Effort(seconds=2, warm_up_s=1, latency_seconds=4, latency_warm_up_s=1, bytes_max=512 * MIB)
+THOROUGH = Effort(seconds=6, warm_up_s=2, latency_seconds=15, latency_warm_up_s=3, bytes_max=1536 * MIB, readers=3)
+QUICK = Effort(seconds=2, warm_up_s=1, latency_seconds=4, latency_warm_up_s=1, bytes_max=512 * MIB, readers=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,9 @@ class Figure:
     better: str = "higher"
 
 
+Figures = Generator[Figure, None, None]
+"""One server's figures of a measurement, each as it is measured. The same name may come again: the median counts."""
+
 _SPARES_S = 15.0
 """A server that is ready goes on to start its spare workers, one after the other (docs/decisions/0010)."""
 
@@ -55,7 +61,7 @@ class Idle:
 
     name: str = "idle"
 
-    def run(self, server: Server, effort: Effort) -> Iterator[Figure]:
+    def run(self, server: Server, effort: Effort) -> Figures:
         time.sleep(_SPARES_S + effort.warm_up_s)
         used_s, begun = server.cpu_seconds(), time.perf_counter()
         time.sleep(effort.latency_seconds)
@@ -75,7 +81,7 @@ class Throughput:
     def name(self) -> str:
         return f"throughput-{self.record_bytes}-p{self.partitions}"
 
-    def run(self, server: Server, effort: Effort) -> Generator[Figure, None, None]:
+    def run(self, server: Server, effort: Effort) -> Figures:
         what = f"{_size(self.record_bytes)} records, {_partitions(self.partitions)}"
         with topic_of(server, self.partitions) as topic:
             produced = _client(
@@ -89,8 +95,9 @@ class Throughput:
             )
             yield self._rate(f"produce {what}", produced)
             records = produced["records_in_topic"]
-            consumed = _client("consume", server, topic=topic, partitions=self.partitions, records=records)
-            yield self._rate(f"consume {what}", consumed)
+            for _ in range(effort.readers):
+                consumed = _client("consume", server, topic=topic, partitions=self.partitions, records=records)
+                yield self._rate(f"consume {what}", consumed)
 
     def _rate(self, name: str, result: dict[str, Any]) -> Figure:
         return Figure(name=name, value=result["records"] * self.record_bytes / result["seconds"] / 1e6, unit="MB/s")
@@ -108,7 +115,7 @@ class RequestLatency:
     def name(self) -> str:
         return f"latency-{self.rate_hz}"
 
-    def run(self, server: Server, effort: Effort) -> Iterator[Figure]:
+    def run(self, server: Server, effort: Effort) -> Figures:
         with topic_of(server, self.partitions) as topic:
             result = _latency(
                 server, effort, topic, self.partitions, self.record_bytes, self.rate_hz, single=True, sample_every=1
@@ -124,7 +131,7 @@ class HalfLoadLatency:
     partitions: int = 12
     name: str = "latency-half"
 
-    def run(self, server: Server, effort: Effort) -> Iterator[Figure]:
+    def run(self, server: Server, effort: Effort) -> Figures:
         full = Throughput(record_bytes=self.record_bytes, partitions=self.partitions)
         figures = full.run(server, effort)
         highest = next(figures)
@@ -148,7 +155,7 @@ class CatchUp:
     partitions: int = 12
     name: str = "catch-up"
 
-    def run(self, server: Server, effort: Effort) -> Iterator[Figure]:
+    def run(self, server: Server, effort: Effort) -> Figures:
         with topic_of(server, self.partitions) as old, topic_of(server, self.partitions) as live:
             written = _client(
                 "produce",

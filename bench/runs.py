@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -11,12 +11,12 @@ from bench.kafka_server import KafkaServer, download, kafka_version
 from bench.measures import Effort, Figure, Measure
 from bench.servers import RaylogServer, Server
 
-_SETTLE_S = 2.0
+_SETTLE_S = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Results:
-    """Figures by server and name; several rounds give several values."""
+    """Figures by server and name; several rounds, and several readers of a round, give several values."""
 
     units: dict[str, Figure] = field(default_factory=dict)
     """Any figure of each name, in the order of the table's rows: it says the unit and the better direction."""
@@ -29,12 +29,12 @@ class Results:
         self.values.setdefault((server.name, figure.name), []).append(figure.value)
 
     def value(self, server: str, figure: str) -> float | None:
-        """The median of the rounds."""
+        """The median of all rounds."""
         found = self.values.get((server, figure))
         return median(found) if found else None
 
     def ratio(self, server: str, other: str, figure: str) -> float | None:
-        """The median of the rounds' ratios: within one round the machine's other load is nearly the same for both."""
+        """The median of the ratios of what was measured in turn: the machine's other load is nearly the same for both."""
         ours, theirs = self.values.get((server, figure)), self.values.get((other, figure))
         if not ours or not theirs:
             return None
@@ -85,7 +85,7 @@ def run_in_turn(servers: Sequence[Server], measures: Sequence[Measure], effort: 
         with server:
             results.add(server, _ready(server))
             for measure in measures:
-                _measure(server, measure, effort, results, on_step)
+                _measure([server], measure, effort, results, on_step)
             results.add(server, _memory(server))
     return results
 
@@ -93,7 +93,8 @@ def run_in_turn(servers: Sequence[Server], measures: Sequence[Measure], effort: 
 def run_interleaved(
     servers: Sequence[Server], measures: Sequence[Measure], effort: Effort, rounds: int, on_step: OnStep
 ) -> Results:
-    """All servers up; each measurement on one after the other, round after round, so that ratios hold on a shared machine."""
+    """All servers up; each figure of each measurement on one after the other, round after round, so that what is compared was
+    measured seconds apart: ratios hold on a shared machine then."""
     results = Results()
     with ExitStack() as stack:
         for server in servers:
@@ -101,21 +102,29 @@ def run_interleaved(
             results.add(server, _ready(server))
         for _ in range(rounds):
             for measure in measures:
-                for server in servers:
-                    _measure(server, measure, effort, results, on_step)
+                _measure(servers, measure, effort, results, on_step)
         for server in servers:
             results.add(server, _memory(server))
     return results
 
 
-def _measure(server: Server, measure: Measure, effort: Effort, results: Results, on_step: OnStep) -> None:
-    on_step(server, measure.name, None)
-    for figure in measure.run(server, effort):
-        results.add(server, figure)
-        on_step(server, measure.name, figure)
-    # What this one left to be written must not be charged to the next.
-    os.sync()
-    time.sleep(_SETTLE_S)
+def _measure(servers: Sequence[Server], measure: Measure, effort: Effort, results: Results, on_step: OnStep) -> None:
+    with ExitStack() as stack:
+        under_way = [(server, stack.enter_context(closing(measure.run(server, effort)))) for server in servers]
+        for server in servers:
+            on_step(server, measure.name, None)
+        while under_way:
+            for step in tuple(under_way):
+                server, figures = step
+                figure = next(figures, None)
+                if figure is None:
+                    under_way.remove(step)
+                    continue
+                results.add(server, figure)
+                on_step(server, measure.name, figure)
+                # What this one left to be written must not be charged to the next.
+                os.sync()
+                time.sleep(_SETTLE_S)
 
 
 def _ready(server: Server) -> Figure:
