@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from bench.kafka_server import KafkaServer, download, kafka_version
 from bench.measures import Effort, Figure, Measure
 from bench.servers import RaylogServer, Server
 
-_SETTLE_S = 1.0
+_SETTLE_S = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,21 +111,21 @@ def run_interleaved(
 
 def _measure(servers: Sequence[Server], measure: Measure, effort: Effort, results: Results, on_step: OnStep) -> None:
     with ExitStack() as stack:
-        under_way = [(server, stack.enter_context(closing(measure.run(server, effort)))) for server in servers]
+        under_way = deque((server, stack.enter_context(closing(measure.run(server, effort)))) for server in servers)
         for server in servers:
             on_step(server, measure.name, None)
         while under_way:
-            for step in tuple(under_way):
-                server, figures = step
+            for server, figures in tuple(under_way):
                 figure = next(figures, None)
                 if figure is None:
-                    under_way.remove(step)
+                    under_way.remove((server, figures))
                     continue
                 results.add(server, figure)
                 on_step(server, measure.name, figure)
                 # What this one left to be written must not be charged to the next.
                 os.sync()
                 time.sleep(_SETTLE_S)
+            under_way.rotate(-1)  # nobody is always the one after the same other
 
 
 def _ready(server: Server) -> Figure:
