@@ -39,6 +39,8 @@ _CRC = struct.Struct(">I")
 _SEGMENT = struct.Struct(">8sHIQQQI")  # magic, version, leader, epoch, generation, first LSN, cuts
 _CUT = struct.Struct(">QQ")  # epoch, last LSN
 _ENTRY = struct.Struct(">IQQQ16si")  # body length and kind, epoch, generation, LSN, topic id, partition
+_ENTRY_AS_READ = struct.Struct(">IQQQ20s")  # the last two as one: a segment has few partitions and many entries
+_PARTITION = struct.Struct(">16si")
 _TAKE_OVER = 1 << 31
 
 SEGMENT_FIXED_BYTES = _CRC.size + _SEGMENT.size
@@ -127,9 +129,10 @@ def decode_entries(data: Buffer, header: SegmentHeader, first_lsn: Lsn, position
     that is torn, corrupt or of another use of the file."""
     view = memoryview(data)
     lsn = first_lsn
+    partitions: dict[bytes, TopicPartition] = {}
     while position + ENTRY_HEADER_BYTES <= len(view):
         (crc,) = _CRC.unpack_from(view, position)
-        length, epoch, generation, entry_lsn, topic_id, partition = _ENTRY.unpack_from(view, position + _CRC.size)
+        length, epoch, generation, entry_lsn, place = _ENTRY_AS_READ.unpack_from(view, position + _CRC.size)
         is_take_over, length = bool(length & _TAKE_OVER), length & ~_TAKE_OVER
         end = position + ENTRY_HEADER_BYTES + length
         if (epoch, generation, entry_lsn) != (header.epoch, header.generation, lsn) or end > len(view):
@@ -137,7 +140,11 @@ def decode_entries(data: Buffer, header: SegmentHeader, first_lsn: Lsn, position
         if crc32c(view[position + _CRC.size : end]) != crc:
             return
         body = bytes(view[position + ENTRY_HEADER_BYTES : end])
-        yield WalEntry(lsn, TopicPartition(TopicId(UUID(bytes=topic_id)), partition), (body,), length, is_take_over)
+        partition = partitions.get(place)
+        if partition is None:
+            topic_id, number = _PARTITION.unpack(place)
+            partition = partitions[place] = TopicPartition(TopicId(UUID(bytes=topic_id)), number)
+        yield WalEntry(lsn, partition, (body,), length, is_take_over)
         position = end
         lsn = Lsn(lsn + 1)
 

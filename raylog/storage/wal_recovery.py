@@ -27,7 +27,8 @@ from raylog.storage.wal_format import (
 )
 from raylog.storage.wal_pool import epoch_of
 
-_PIECE_BYTES = 4 << 20
+_PIECE_BYTES_MIN = 256 * 1024
+_PIECE_BYTES_MAX = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +117,10 @@ def read_segment(disk: WalDisk, old: OldEpoch, index: int, next_lsn: Lsn) -> lis
 def _entries(file: SegmentFile, header: SegmentHeader, lsn: Lsn) -> Iterator[WalEntry]:
     """Read piece by piece: a segment may be as good as empty when its writer dies, and whoever waits for the next one waits for
     each byte that is read."""
-    position, wanted = header.size_bytes, _PIECE_BYTES
+    position, wanted, piece_bytes = header.size_bytes, 1, _PIECE_BYTES_MIN
     while position < file.size_bytes and wanted:
-        data = file.read(position, max(wanted, _PIECE_BYTES))
+        data = file.read(position, max(wanted, piece_bytes))
+        piece_bytes = min(4 * piece_bytes, _PIECE_BYTES_MAX)
         used = 0
         for entry in decode_entries(data, header, lsn, 0):
             used += entry_bytes(entry)

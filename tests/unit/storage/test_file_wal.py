@@ -161,7 +161,8 @@ async def test_trimmed_segments_are_used_again_and_their_old_content_never_comes
 async def test_entries_are_found_wherever_the_pieces_end_that_are_read(
     disk: PosixDisk, monkeypatch: pytest.MonkeyPatch, piece_bytes: int
 ) -> None:
-    monkeypatch.setattr(wal_recovery, "_PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(wal_recovery, "_PIECE_BYTES_MIN", piece_bytes)
+    monkeypatch.setattr(wal_recovery, "_PIECE_BYTES_MAX", piece_bytes)
     bodies = [bytes([size % 251]) * size for size in (*range(1, 200), 30_000, 5)]
     writer = await Writer(disk).open(1)
     for lsn, body in enumerate(bodies, start=1):
