@@ -6,17 +6,21 @@ ask the raylet for one more when there are too few (docs/decisions/0010).
 
 - One starts at a time, and only when no other process has come or gone for a while: a start costs a second and a half of
   processor time, which roles that are starting again need more.
+- Spares sleep (actors/main_thread.py). When another worker of the raylet ends they are woken, as its role may be about to start
+  again in one of them.
 - Nothing depends on spares: without them a role starts in a new process. What goes wrong here is logged, and tried again.
 """
 
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import ray
 
+from actors.main_thread import wake_main_thread
 from actors.settings import PRELOAD_VARIABLE, WARM_MODULE
 from raylog.model.clock import Clock
 from raylog.model.errors import RetryError
@@ -71,6 +75,40 @@ class SparePool:
         self._patience_s = min(2 * self._patience_s, _PATIENCE_S_MAX)
 
 
+class SpareWaker:
+    """Wakes the spares when one of the other processes ends. Used from one event loop only."""
+
+    def __init__(self) -> None:
+        self._spares: list[int] = []
+        self._others: dict[int, int] = {}
+        """A file descriptor of each, by process id."""
+
+    def follow(self, titles: Mapping[int, str]) -> None:
+        """The raylet's processes as of now. On a system that cannot tell of their end nobody is woken."""
+        self._spares = [pid for pid, title in titles.items() if title == SPARE_TITLE]
+        others = titles.keys() - self._spares
+        for pid in self._others.keys() - others:
+            self._forget(pid)
+        for pid in others - self._others.keys():
+            with suppress(OSError):
+                self._others[pid] = os.pidfd_open(pid)
+                asyncio.get_running_loop().add_reader(self._others[pid], self._ended, pid)
+
+    def close(self) -> None:
+        for pid in list(self._others):
+            self._forget(pid)
+
+    def _ended(self, pid: int) -> None:
+        self._forget(pid)
+        for spare in self._spares:
+            wake_main_thread(spare)
+
+    def _forget(self, pid: int) -> None:
+        file = self._others.pop(pid)
+        asyncio.get_running_loop().remove_reader(file)
+        os.close(file)
+
+
 async def keep_spares(wanted: int, clock: Clock, log: RoleLogger) -> None:
     """Keep ``wanted`` spares beside this process, which is itself a worker of the raylet, until cancelled."""
     if wanted and WARM_MODULE not in os.environ.get(PRELOAD_VARIABLE, "").split(","):
@@ -78,17 +116,20 @@ async def keep_spares(wanted: int, clock: Clock, log: RoleLogger) -> None:
         return
     pool = SparePool(wanted)
     raylet = os.getppid()
-    while wanted:
-        try:
-            if pool.look(clock.monotonic(), await asyncio.to_thread(titles_of_children, raylet)):
-                pool.asked(clock.monotonic())
-                await asyncio.to_thread(_start_spare)
-        except RetryError as error:
-            log.warning("a spare worker cannot be started now, trying again", extra=fields(error=error))
-        except Exception:  # no gateway ends for want of spares; a system without /proc comes here, too
-            log.exception("there are no spare workers from now on")
-            return
-        await clock.sleep(_LOOK_EVERY_S)
+    with closing(SpareWaker()) as waker:
+        while wanted:
+            try:
+                titles = await asyncio.to_thread(titles_of_children, raylet)
+                waker.follow(titles)
+                if pool.look(clock.monotonic(), titles):
+                    pool.asked(clock.monotonic())
+                    await asyncio.to_thread(_start_spare)
+            except RetryError as error:
+                log.warning("a spare worker cannot be started now, trying again", extra=fields(error=error))
+            except Exception:  # no gateway ends for want of spares; a system without /proc comes here, too
+                log.exception("there are no spare workers from now on")
+                return
+            await clock.sleep(_LOOK_EVERY_S)
 
 
 def titles_of_children(parent: int) -> dict[int, str]:

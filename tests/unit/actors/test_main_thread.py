@@ -1,5 +1,6 @@
 """A worker's main thread sleeps in Ray's look for signals, and nowhere else."""
 
+import os
 import signal
 import sys
 import threading
@@ -8,18 +9,21 @@ from collections.abc import Iterator
 import pytest
 
 from actors import main_thread
-from actors.main_thread import let_main_thread_sleep
+from actors.main_thread import let_main_thread_sleep, wake_main_thread
 
 _SOON_S, _LATER_S = 100.0, 1000.0
 """No signal comes while a test runs."""
 
 
 @pytest.fixture(autouse=True)
-def alarm() -> Iterator[None]:
-    """Leave the signal as it was: pytest's time-out is one."""
-    before, left = signal.getsignal(signal.SIGALRM), signal.setitimer(signal.ITIMER_REAL, 0)
+def alarm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave the signals as they were: pytest's time-out is one. Nobody was woken before."""
+    monkeypatch.setattr(main_thread, "_is_called", False)
+    numbers = (signal.SIGALRM, signal.SIGURG)
+    before, left = [signal.getsignal(number) for number in numbers], signal.setitimer(signal.ITIMER_REAL, 0)
     yield
-    signal.signal(signal.SIGALRM, before)
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
     signal.setitimer(signal.ITIMER_REAL, *left)
 
 
@@ -28,12 +32,7 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long each sleep is meant to last; it lasts no time."""
     asked: list[float] = []
 
-    class Never(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            asked.append(timeout or 0.0)
-            return False
-
-    monkeypatch.setattr(main_thread, "_never", Never())
+    monkeypatch.setattr(main_thread, "_sleep", lambda: asked.append(main_thread._sleep_s))
     monkeypatch.setattr(main_thread, "_idle_code", _idle_loop.__code__)
     monkeypatch.setattr(main_thread, "_LOOK_S", _SOON_S)
     monkeypatch.setattr(main_thread, "_BUSY_S", _LATER_S)
@@ -85,3 +84,30 @@ def test_the_last_call_counts(sleeps: list[float]) -> None:
     let_main_thread_sleep(0.2)
     _idle_loop()
     assert sleeps == [0.2]
+
+
+def test_a_main_thread_that_was_called_stays_awake_for_a_while(
+    sleeps: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main_thread, "_AWAKE_S", _LATER_S)
+    let_main_thread_sleep(0.25)
+    wake_main_thread(os.getpid())
+    _idle_loop()
+    assert sleeps == []
+    assert signal.getitimer(signal.ITIMER_REAL)[0] > _SOON_S
+    _idle_loop()
+    assert sleeps == [0.25]
+
+
+def test_a_call_from_another_process_ends_the_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main_thread, "_idle_code", _idle_loop.__code__)
+    monkeypatch.setattr(main_thread, "_LOOK_S", _SOON_S)
+    let_main_thread_sleep(_LATER_S)
+    caller = threading.Timer(0.05, wake_main_thread, (os.getpid(),))
+    caller.start()
+    _idle_loop()
+    caller.join()
+
+
+def test_nobody_is_woken_where_there_is_no_process() -> None:
+    wake_main_thread(2**22 + 1)

@@ -1,14 +1,16 @@
 """When a spare worker is asked for, and what is known of a raylet's processes."""
 
+import asyncio
 import os
 import subprocess
 import sys
+from contextlib import closing, suppress
 
 import pytest
 
 from actors import spares as spares_module
 from actors.settings import PRELOAD_VARIABLE
-from actors.spares import SPARE_TITLE, SparePool, keep_spares, titles_of_children
+from actors.spares import SPARE_TITLE, SparePool, SpareWaker, keep_spares, titles_of_children
 from raylog.model.clock import SystemClock
 from raylog.model.logs import role_logger
 
@@ -110,3 +112,27 @@ async def test_no_spares_without_raylogs_settings_or_when_none_are_wanted(
 ) -> None:
     monkeypatch.setenv(PRELOAD_VARIABLE, preloaded)
     await keep_spares(wanted, SystemClock(), role_logger("test"))
+
+
+async def test_spares_are_woken_when_another_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: asyncio.Queue[int] = asyncio.Queue()
+    monkeypatch.setattr(spares_module, "wake_main_thread", woken.put_nowait)
+    with closing(SpareWaker()) as waker:
+        roles = [await asyncio.create_subprocess_exec("sleep", "600") for _ in range(3)]
+        try:
+            titles = dict.fromkeys([role.pid for role in roles], "ray::LeaderActor")
+            waker.follow(titles | spares(20))
+            waker.follow(titles | spares(20, 21))
+            roles[0].kill()
+            assert {await woken.get(), await woken.get()} == {20, 21}
+            # One that is not the raylet's any more, as it has become another's, or whose end was seen.
+            waker.follow(dict.fromkeys([roles[2].pid], "ray::LeaderActor") | spares(20))
+            roles[1].kill()
+            roles[2].kill()
+            assert await woken.get() == 20
+            assert woken.empty()
+        finally:
+            for role in roles:
+                with suppress(ProcessLookupError):
+                    role.kill()
+                await role.wait()
