@@ -4,6 +4,8 @@
 - A connection is made when it is first needed; requests wait for it, in order. When it cannot be made or drops, what is under way
   fails with StaleRouteError (UnansweredError if the leader may have got it), and for a short, growing time every further request
   does too.
+- A leader whose connection has just dropped is waited for a moment, as one that starts again in a spare worker is back before its
+  clients would try again. No longer: a client's answers leave in order, and those of other leaders wait behind.
 - A leader that the routing table shows under a new endpoint gets new connections; the old ones are dropped with what is under
   way, because a fenced leader may never answer. A connection that was made to that very open before the table told of it stays.
 - Bytes under way to a leader are counted in its ``budget``; whoever adds to one that is over its limit stops reading its client.
@@ -31,6 +33,10 @@ from raylog.protocol.internal import CORRELATION_ID_MASK
 from raylog.protocol.wire import response_correlation_id, with_correlation_id
 
 _NEVER = float("inf")
+_RETURN_S = 0.3
+"""A leader that was lost is expected back for so long. One whose WAL is a file takes 0.1 to 0.25 s for that."""
+_RETURN_LOOK_S = 0.01
+"""Between two tries to connect to it; one costs a few system calls."""
 _BACK_OFF_S_MIN = 0.05
 _BACK_OFF_S_MAX = 1.0
 _SWEEP_S = 0.5
@@ -68,7 +74,16 @@ class _UnderWay:
 class LeaderChannel(FrameProtocol):
     """One connection to a leader, from before it is made until it is gone. Not used again after that."""
 
-    def __init__(self, endpoint: LeaderEndpoint, budget: Budget, clock: Clock, limits: GatewayLimits) -> None:
+    def __init__(
+        self,
+        endpoint: LeaderEndpoint,
+        budget: Budget,
+        clock: Clock,
+        limits: GatewayLimits,
+        *,
+        on_lost: Callable[[], None],
+    ) -> None:
+        """``on_lost`` is called when the connection was there and is not any more."""
         super().__init__(max_frame_bytes=limits.leader_frame_bytes_max)
         self.endpoint = endpoint
         self.unix_path = ""
@@ -77,6 +92,9 @@ class LeaderChannel(FrameProtocol):
         self.is_counted = False
         """Its bytes are, by zones: its leader's zone is known."""
         self.connecting: asyncio.Task[None] | None = None
+        self.is_awaiting_return = False
+        """Its leader was lost just now, and is going to be connected to wherever it comes back."""
+        self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._clock = clock
         self._under_way: dict[int, _UnderWay] = {}
@@ -89,9 +107,13 @@ class LeaderChannel(FrameProtocol):
         self.unix_path = unix_path
         return self
 
-    def leads_to(self, endpoint: LeaderEndpoint | None) -> bool:
-        """Whether this is a connection to that open of the leader, or is going to be one."""
-        return endpoint is not None and (self.endpoint == endpoint or self.unix_path == endpoint.unix_path)
+    def follows(self, endpoint: LeaderEndpoint | None) -> bool:
+        """Whether this is a connection to that open of the leader, or is going to be one from now on."""
+        if endpoint is None:
+            return False
+        if self.is_awaiting_return or self.unix_path == endpoint.unix_path:
+            self.endpoint = endpoint
+        return self.endpoint == endpoint
 
     def send(self, encode: Callable[[int], list[Buffer]], *, timeout_s: float | None = None) -> asyncio.Future[Buffer]:
         """Send what ``encode`` makes for a correlation id; the future gives the answer's frame."""
@@ -141,6 +163,8 @@ class LeaderChannel(FrameProtocol):
             request.answer.set_result(frame)
 
     def connection_closed(self, error: Exception | None) -> None:
+        if self._not_yet_sent is None:
+            self._on_lost()
         self.fail(f"Leader {self.endpoint.leader_id} closed the connection.")
 
     def _send_buffers(
@@ -195,6 +219,8 @@ class LeaderChannels:
         self._channels: dict[tuple[LeaderId, Lane], LeaderChannel] = {}
         self._budgets: dict[LeaderId, Budget] = {}
         self._back_offs: dict[LeaderEndpoint, _BackOff] = {}
+        self._lost_at_s: dict[LeaderId, float] = {}
+        """When a connection to the leader dropped last; of those who are expected back."""
 
     def channel(self, leader_id: LeaderId, lane: Lane) -> LeaderChannel:
         """Raises StaleRouteError when the leader is not up, as far as is known."""
@@ -205,8 +231,7 @@ class LeaderChannels:
         if endpoint is None:
             raise StaleRouteError(f"Leader {leader_id} is not up.")
         if channel is not None and not channel.is_closed:
-            if channel.leads_to(endpoint):
-                channel.endpoint = endpoint
+            if channel.follows(endpoint):
                 return channel
             channel.fail(f"Leader {leader_id} serves elsewhere now.")
         return self._new_channel(endpoint, lane)
@@ -258,12 +283,13 @@ class LeaderChannels:
         now = self._clock.monotonic()
         leaders = self._routes.table.leaders
         for key, channel in list(self._channels.items()):
-            if not channel.leads_to(leaders.get(key[0])):
+            if not channel.follows(leaders.get(key[0])):
                 channel.fail(f"Leader {key[0]} serves elsewhere now.")
             channel.expire(now)
             self._count(channel, key[1])
             if channel.is_closed and (channel.connecting is None or channel.connecting.done()):
                 del self._channels[key]
+        self._lost_at_s = {leader: lost for leader, lost in self._lost_at_s.items() if now < lost + _RETURN_S}
         known = set(leaders.values())
         self._back_offs = {endpoint: state for endpoint, state in self._back_offs.items() if endpoint in known}
 
@@ -271,8 +297,10 @@ class LeaderChannels:
         back_off = self._back_offs.get(endpoint)
         if back_off is not None and self._clock.monotonic() < back_off.until:
             raise StaleRouteError(f"Leader {endpoint.leader_id} takes no connections.")
-        channel = LeaderChannel(endpoint, self.budget(endpoint.leader_id), self._clock, self._limits)
-        self._channels[endpoint.leader_id, lane] = channel
+        leader_id = endpoint.leader_id
+        on_lost = partial(self._lost, leader_id)
+        channel = LeaderChannel(endpoint, self.budget(leader_id), self._clock, self._limits, on_lost=on_lost)
+        self._channels[leader_id, lane] = channel
         self._count(channel, lane)
         channel.connecting = asyncio.get_running_loop().create_task(self._connect_channel(channel))
         return channel
@@ -286,12 +314,15 @@ class LeaderChannels:
             channel.is_counted = True
             self._zones.count(channel, _LINKS[lane], zone)
 
+    def _lost(self, leader_id: LeaderId) -> None:
+        self._lost_at_s[leader_id] = self._clock.monotonic()
+
     async def _connect_channel(self, channel: LeaderChannel) -> None:
-        endpoint = channel.endpoint
         try:
-            async with asyncio.timeout(self._limits.leader_connect_s_max):
-                await self._connect(endpoint, channel.at)
+            while not await self._is_back(channel):
+                await self._clock.sleep(_RETURN_LOOK_S)
         except (OSError, TimeoutError) as error:
+            endpoint = channel.endpoint
             back_off = self._back_offs.setdefault(endpoint, _BackOff())
             back_off.failed(self._clock.monotonic(), self._rng)
             if back_off.failures == 3:
@@ -301,8 +332,25 @@ class LeaderChannels:
             channel.fail(f"Leader {endpoint.leader_id} takes no connections.")
             self._away[endpoint.leader_id] = None
             self._away_changed.set()
-        else:
-            self._back_offs.pop(endpoint, None)
+
+    async def _is_back(self, channel: LeaderChannel) -> bool:
+        """Try to connect. False when it has to be tried again, as the leader was lost just now. Raises OSError, TimeoutError."""
+        endpoint = channel.endpoint
+        lost_at_s = self._lost_at_s.get(endpoint.leader_id, -_NEVER)
+        is_awaited = self._clock.monotonic() < lost_at_s + _RETURN_S and not channel.is_closed
+        channel.is_awaiting_return = is_awaited
+        try:
+            async with asyncio.timeout(_RETURN_S if is_awaited else self._limits.leader_connect_s_max):
+                await self._connect(endpoint, channel.at)
+        except (OSError, TimeoutError):
+            if is_awaited:
+                return False
+            raise
+        channel.is_awaiting_return = False
+        if channel.endpoint is not endpoint and channel.unix_path != channel.endpoint.unix_path:
+            channel.fail(f"Leader {endpoint.leader_id} serves elsewhere now.")  # known since this try began
+        self._back_offs.pop(endpoint, None)
+        return True
 
 
 class _BackOff:

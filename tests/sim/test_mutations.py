@@ -22,7 +22,7 @@ DIRECTED |= {"cuts_of_fenced_epochs": "live_takeovers", "fence_look_after_the_re
 DIRECTED |= {"garbage_grace_time": "collected_controller", "garbage_is_what_no_row_names": "sleeping_collector"}
 DIRECTED |= {"garbage_is_listed_before_it_is_marked": "sleeping_collector"}
 DIRECTED |= upload_mutations.SCENARIO_OF | move_mutations.SCENARIO_OF
-LIKELY = {"epoch_check_at_replay": 57, "in_order_acknowledgement": 1}
+LIKELY = {"epoch_check_at_replay": 57, "in_order_acknowledgement": 1, "fence_check_before_sync": 13}
 LIKELY |= {"orphan_rule_of_the_writer": 7, "adoption_settles_with_its_slot": 1, "duplicates_wait_for_durability": 16}
 LIKELY |= {
     "changes_after_the_handover_are_told": 4,

@@ -129,6 +129,48 @@ async def test_a_leader_that_takes_no_connections_fails_requests_at_once_for_a_w
         router.send_entity(LeaderId(1), epoch_request(2))
 
 
+@pytest.mark.parametrize("is_told", [False, True])
+async def test_a_leader_that_was_lost_is_waited_for_wherever_it_comes_back(world, router, is_told):
+    leader = await world.leader(1, lambda head, request: epoch_answer(request))
+    await world.settled()
+    await router.send(LeaderId(1), epoch_request(0))
+    await leader.kill()
+    await world.until(lambda: router._channels._lost_at_s)
+    asked = [router.send_entity(LeaderId(1), epoch_request(epoch)) for epoch in range(1, 4)]
+    await asyncio.sleep(0)
+    if is_told:  # it has another node's paths there
+        leader.endpoint = replace(
+            leader.endpoint, log_epoch=LogEpoch(9), unix_path=str(world.folder / "elsewhere.sock")
+        )
+        world.controller.publish(leaders={LeaderId(1): leader.endpoint})
+        await world.settled()
+    else:
+        leader.endpoint = replace(leader.endpoint, unix_path=leader.endpoint.later_sockets()[0])
+    asked.append(router.send_entity(LeaderId(1), epoch_request(4)))
+    await leader.start()
+    answers = [end_of(decode_response(*_OFFSETS, await one)[1]) for one in asked]
+    assert answers == [1001, 1002, 1003, 1004]
+    assert [request.topics[0].partitions[0].leader_epoch for request in leader.requests] == list(range(5))
+    assert len(leader.connections) == 1
+
+
+async def test_a_leader_that_was_lost_is_waited_for_no_longer_than_a_moment(world, router):
+    leader = await world.leader(1, lambda head, request: epoch_answer(request))
+    await world.settled()
+    await router.send(LeaderId(1), epoch_request(0))
+    await leader.kill()
+    await world.until(lambda: router._channels._lost_at_s)
+    asked = router.send_entity(LeaderId(1), epoch_request(1))
+    await asyncio.sleep(0)
+    assert not asked.done()
+    world.clock.added_s += 1
+    with pytest.raises(StaleRouteError, match="takes no connections"):
+        await asked
+    await world.until(lambda: world.controller.woken)
+    with pytest.raises(StaleRouteError):
+        router.send_entity(LeaderId(1), epoch_request(2))
+
+
 async def test_the_controller_is_told_of_a_leader_that_takes_no_connections(world, router):
     """It may rest, and is started then."""
     leader = await world.leader(1, lambda head, request: epoch_answer(request))
