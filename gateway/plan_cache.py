@@ -5,7 +5,10 @@ fetches. What is planned is committed and never changes; what can be old in an a
 ends, by ``gateway.plan_s_max`` at most, as in a follower's answer in Kafka (KIP-392). Rules:
 
 - What has no plan here is asked of its leader. If other partitions have, there is something to give: nobody waits for more.
-- What was at its end a moment ago is not asked for again while other partitions have something to give.
+- What was at its end a moment ago is not asked for again while other partitions have something to give. Where a plan leads to the
+  end of its log, that is so once it is used up.
+- When a leader has to be asked, what is half used or half as old as it may become is asked for as well: a consumer's partitions
+  need their next plans together then, and not each with another fetch.
 - A plan is used while it has as much as the client would take of the partition, and what is read ahead behind that: answers
   are as large as the leader's, and where an object has to be read its reader does not come to a plan's end without the next one.
 - Aborted transactions are named with the records that they are in: a plan that has any is used once, for the fetch that asked.
@@ -21,12 +24,13 @@ from gateway.context import RequestContext
 from gateway.fetching import Answers, FetchParts, PlannedAnswer, end_offset, topic_key
 from raylog.model.clock import Clock
 from raylog.model.ids import LeaderId
+from raylog.protocol.gather import RecordsParts
 
 _PLANS_MAX: Final = 4096
 """Of all connections; the oldest goes first."""
-_END_S: Final = 0.01
-"""So long a partition counts as being at its end, for a consumer that catches up elsewhere: about a large fetch of his. Its new
-records come to him so much later at most."""
+_END_S: Final = 0.05
+"""So long a partition counts as being at its end, for a consumer that catches up elsewhere: some of his fetches, each of which
+would wait for a leader else. The partition's new records come to him so much later at most."""
 _NO_EPOCH: Final = -1
 
 _Key = tuple[str, int, int, int, Any, int]
@@ -37,9 +41,17 @@ class _Kept(NamedTuple):
     leader_id: LeaderId
     leader_epoch: int
     """As the client named it."""
+    half_s: float
     until_s: float
     answer: PlannedAnswer | Any
     """With a plan; or without records, of a partition that was at its end."""
+    half_bytes: int
+    """Of the plan when it was new."""
+
+    def is_half_used(self, now: float) -> bool:
+        return now >= self.half_s or (
+            isinstance(self.answer, PlannedAnswer) and len(self.answer.plan) < self.half_bytes
+        )
 
 
 class PlanCache:
@@ -57,31 +69,48 @@ class PlanCache:
         now = self._clock.monotonic()
         answers: Answers = {}
         others = FetchParts(refused=parts.refused)
+        half_used = []
         for leader_id, pairs in parts.by_leader.items():
             for pair in pairs:
                 topic, partition = pair
-                answer = self._follow(_key(context, request, topic, partition), leader_id, request, partition, now)
-                if answer is None:
+                kept = self._follow(_key(context, request, topic, partition), leader_id, request, partition, now)
+                if kept is None:
                     others.by_leader.setdefault(leader_id, []).append(pair)
-                else:
-                    answers[topic_key(topic), partition.partition] = answer
+                    continue
+                key = topic_key(topic), partition.partition
+                answers[key] = kept.answer
+                if kept.is_half_used(now):
+                    half_used.append((leader_id, pair, key))
+        if others.by_leader:
+            for leader_id, pair, key in half_used:
+                others.by_leader.setdefault(leader_id, []).append(pair)
+                del answers[key]
         return answers, others
 
-    def _follow(self, key: _Key, leader_id: LeaderId, request: Any, partition: Any, now: float) -> Any:
-        """A PlannedAnswer, if its plan is long enough for what the request wants of the partition; or one without records, if the
-        partition was at its end; or None."""
+    def _follow(self, key: _Key, leader_id: LeaderId, request: Any, partition: Any, now: float) -> _Kept | None:
+        """What is kept of the partition, if its plan is long enough for what the request wants, or it was at its end; or None."""
         kept = self._kept.get(key)
         if kept is None or not _is_of(kept, leader_id, partition, now):
             return None
         answer = kept.answer
         if not isinstance(answer, PlannedAnswer):
-            return answer if _is_at_end(answer, request, partition) else None
-        plan = answer.plan.onward(partition.fetch_offset)
-        if plan is None or plan.size_bytes < partition.partition_max_bytes + self._ahead_bytes:
-            return None
-        onward = PlannedAnswer(answer.answer, plan, is_onward=True)
-        self._kept[key] = kept._replace(answer=onward)  # what it has passed is not looked through again
-        return onward
+            return kept if _is_at_end(answer, request, partition) else None
+        log_end = end_offset(answer.answer, request)
+        leads_to_end = answer.plan.end_offset == log_end
+        if leads_to_end and partition.fetch_offset == log_end:
+            until_s = min(kept.until_s, now + _END_S)
+            kept = kept._replace(
+                answer=answer.with_records(RecordsParts()), half_s=(now + until_s) / 2, until_s=until_s
+            )
+        else:
+            plan = answer.plan.onward(partition.fetch_offset)
+            is_short = plan is not None and plan.size_bytes < partition.partition_max_bytes + self._ahead_bytes
+            if plan is None or (is_short and not leads_to_end):
+                return None
+            # What it has passed is not looked through again.
+            kept = kept._replace(answer=PlannedAnswer(answer.answer, plan, is_onward=True))
+        self._kept[key] = kept
+        return kept
 
     def keep(self, context: RequestContext, request: Any, parts: FetchParts, answers: Answers) -> None:
         """What leaders have just answered; plans are marked where their reader has come along the plan before."""
@@ -96,12 +125,13 @@ class PlanCache:
                         continue
                     if self._leads_to(key, partition):
                         answer = answers[topic_key(topic), partition.partition] = replace(answer, is_onward=True)
-                    until_s = now + self._plan_s_max
+                    lasts_s, half_bytes = self._plan_s_max, len(answer.plan) // 2
                 elif answer is not None and _is_at_end(answer, request, partition):
-                    until_s = now + _END_S
+                    lasts_s, half_bytes = min(_END_S, self._plan_s_max), 0
                 else:
                     continue
-                self._kept[key] = _Kept(leader_id, _epoch(partition), until_s, answer)
+                half_s, until_s = now + lasts_s / 2, now + lasts_s
+                self._kept[key] = _Kept(leader_id, _epoch(partition), half_s, until_s, answer, half_bytes)
                 self._kept.move_to_end(key)
 
     def _leads_to(self, key: _Key, partition: Any) -> bool:

@@ -62,6 +62,11 @@ class ReadPlan:
         """Bytes of the batches that it leads to."""
         return self.size_bytes
 
+    @property
+    def end_offset(self) -> int:
+        """One above the last one that it leads to; -1 when it leads to none."""
+        return self.ranges[-1].last_offset + 1 if self.ranges else -1
+
     def onward(self, offset: int) -> "ReadPlan | None":
         """From the range on that ``offset`` lies in, or that follows it; None when that is not in the plan for certain."""
         ranges = self.ranges
