@@ -46,7 +46,7 @@ class _Kept(NamedTuple):
     answer: PlannedAnswer | Any
     """With a plan; or without records, of a partition that was at its end."""
     half_bytes: int
-    """Of the plan when it was new."""
+    """Half of what the plan led to when it was new."""
 
     def is_half_used(self, now: float) -> bool:
         return now >= self.half_s or (
