@@ -107,8 +107,8 @@ class LeaderChannel(FrameProtocol):
         self.unix_path = unix_path
         return self
 
-    def follows(self, endpoint: LeaderEndpoint | None) -> bool:
-        """Whether this is a connection to that open of the leader, or is going to be one from now on."""
+    def follow(self, endpoint: LeaderEndpoint | None) -> bool:
+        """Go on with that open of the leader, if this is a connection to it or may become one. Whether it is."""
         if endpoint is None:
             return False
         if self.is_awaiting_return or self.unix_path == endpoint.unix_path:
@@ -231,7 +231,7 @@ class LeaderChannels:
         if endpoint is None:
             raise StaleRouteError(f"Leader {leader_id} is not up.")
         if channel is not None and not channel.is_closed:
-            if channel.follows(endpoint):
+            if channel.follow(endpoint):
                 return channel
             channel.fail(f"Leader {leader_id} serves elsewhere now.")
         return self._new_channel(endpoint, lane)
@@ -283,7 +283,7 @@ class LeaderChannels:
         now = self._clock.monotonic()
         leaders = self._routes.table.leaders
         for key, channel in list(self._channels.items()):
-            if not channel.follows(leaders.get(key[0])):
+            if not channel.follow(leaders.get(key[0])):
                 channel.fail(f"Leader {key[0]} serves elsewhere now.")
             channel.expire(now)
             self._count(channel, key[1])
