@@ -121,9 +121,7 @@ class FileWal:
         self.commit_seconds = self._clock.monotonic() - started
         # Looked at again, so that of two who open at once the lower one learns of it here.
         self._check_not_above(epoch, self._disk.read_fence())
-        leftovers = find_leftovers(self._disk, self._leader_id, epoch)
-        self._disk.remove(leftovers.blank_names)
-        return leftovers
+        return find_leftovers(self._disk, self._leader_id, epoch)
 
     def _check_not_above(self, epoch: LogEpoch, fence_page: bytes) -> None:
         fence = highest_fence_mark(fence_page, self._leader_id)
@@ -156,7 +154,7 @@ class FileWal:
             return []
 
     def start(self, on_durable: Callable[[Lsn], None], on_fatal: Callable[[Exception], None]) -> None:
-        assert self._cuts is not None, "recover is read to its end first"
+        assert self._leftovers is not None and self._cuts is not None, "recover is read to its end first"
         self._on_durable = on_durable
         self._on_fatal = on_fatal
         self._pool = SegmentPool(
@@ -169,6 +167,7 @@ class FileWal:
             log=self._log,
             on_change=self._work.set,
         )
+        self._pool.doom(self._leftovers.blank_names)
         self._segments = SegmentLog(leader_id=self._leader_id, epoch=self._epoch, cuts=self._cuts, pool=self._pool)
         self._tasks = (
             asyncio.create_task(self._guarded(self._pool.run), name=f"wal-spares-{self._leader_id}"),

@@ -6,6 +6,7 @@ Rules:
   writing into its own files when it wakes; those are removed and never used again, so it can harm nobody.
 - A trimmed segment becomes a spare only after its header has been wiped and synced, oldest first. So the headers on the disk
   are always those of consecutive generations, and half-written new content never hides live segments behind it.
+- A leader's first second is for those who wait for it: only what a commit waits for is made then, and nothing is removed.
 - Where the disk has no room for another segment the WAL is full, not broken: it goes on when trimming or the disk gives room.
 """
 
@@ -27,6 +28,7 @@ _SPARES_KEPT = 2
 _FIRST_BYTES_MAX = 4 << 20
 """The first segment has less: the first commit of a leader waits for it to be made, and the next is made beside commits."""
 _FULL_RETRY_SECONDS = 1.0
+_CALM_SECONDS = 1.0
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _BLANK = bytes(HEADER_ALIGNMENT_BYTES)
 
@@ -85,6 +87,9 @@ class SegmentPool:
         self._wanted_bytes = min(segment_bytes, _FIRST_BYTES_MAX)
         self._disk_full = False
         self._next_try_at = 0.0
+        self._is_waited_for = True
+        """Nobody can commit before there is another spare."""
+        self._is_calm = False
         self._closing = False
         self._work = asyncio.Event()
         self._work.set()
@@ -113,6 +118,7 @@ class SegmentPool:
                 self._spare_bytes -= spare.size_bytes
                 return self._spares.pop(index)
         self._wanted_bytes = max(self._segment_bytes, size_bytes)
+        self._is_waited_for = True
         return None
 
     def retire(self, segment: SegmentFile) -> None:
@@ -128,16 +134,18 @@ class SegmentPool:
 
     async def run(self) -> None:
         """Make, wipe and remove segments as asked, until ``close``. Raises the OSError that ends the WAL."""
-        while True:
-            await self._remove_doomed()
-            while self._retired:
-                await self._wipe_or_remove(self._retired.popleft())
-            if self._closing:
-                return
-            if self._spare_needed():
+        calm = asyncio.get_running_loop().call_later(_CALM_SECONDS, self._calm_down)
+        while not self._closing or self._doomed_names or self._retired:
+            if self._spare_needed() and (self._is_calm or self._is_waited_for) and not self._closing:
                 await self._make_spare()
-            await self._work.wait()
-            self._work.clear()
+            if self._is_calm or self._disk_full or self._closing:
+                await self._remove_doomed()
+                while self._retired:
+                    await self._wipe_or_remove(self._retired.popleft())
+            if not self._closing:
+                await self._work.wait()
+                self._work.clear()
+        calm.cancel()
 
     def close(self) -> None:
         """Let ``run`` finish what it was asked for and end; it is not to be cancelled, as a thread may hold a file of ours."""
@@ -149,10 +157,15 @@ class SegmentPool:
         for segment in (*self._spares, *self._retired):
             segment.close()
 
+    def _calm_down(self) -> None:
+        self._is_calm = True
+        self._work.set()
+
     async def _remove_doomed(self) -> None:
         if self._doomed_names:
             names, self._doomed_names = self._doomed_names, []
             await self._offload(lambda: self._disk.remove(names))
+            self._room_was_made()
 
     async def _wipe_or_remove(self, segment: SegmentFile) -> None:
         surplus = len(self._spares) >= _SPARES_KEPT or segment.size_bytes != self._segment_bytes
@@ -163,7 +176,11 @@ class SegmentPool:
         else:
             await self._offload(lambda: _wipe(segment))
             self._keep(segment)
+        self._room_was_made()
+
+    def _room_was_made(self) -> None:
         self._disk_full = False
+        self._work.set()
         self._on_change()
 
     def _spare_needed(self) -> bool:
@@ -196,6 +213,7 @@ class SegmentPool:
         self._on_change()
 
     def _keep(self, spare: SegmentFile) -> None:
+        self._is_waited_for = False
         self._spares.append(spare)
         self._spare_bytes += spare.size_bytes
 

@@ -25,8 +25,9 @@ from raylog.storage.wal_format import (
 )
 from raylog.storage.wal_pool import SegmentPool
 
-_READ_AGAIN_SHARE = 32
-"""Of a segment, above which the bucket having it is worth a new one: 2 MiB of the default size."""
+_READ_AGAIN_BYTES = 16 * 1024
+"""Of a segment, above which the bucket having them is worth a new one: some dozens of small entries, a millisecond of a replay. A
+new one costs a page for its header, once a flush at most."""
 _WINDOW_BYTES = 1 << 20
 
 
@@ -126,7 +127,7 @@ class SegmentLog:
         while len(self._live) > 1 and self._live[0].last_lsn <= lsn and not self._live[0].readers:
             self._pool.retire(self._live.popleft().segment)
         if self._live and self._live[-1].header.first_lsn <= lsn:
-            self._is_left = self._position > self._live[-1].segment.size_bytes // _READ_AGAIN_SHARE
+            self._is_left = self._position > _READ_AGAIN_BYTES
 
     @contextmanager
     def windows(self, first_lsn: Lsn, last_lsn: Lsn) -> Iterator[list[Window]]:

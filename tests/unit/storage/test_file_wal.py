@@ -177,7 +177,7 @@ async def test_entries_are_found_wherever_the_pieces_end_that_are_read(
 async def test_a_restart_does_not_read_again_what_the_bucket_has_had_for_two_flushes(disk: PosixDisk) -> None:
     writer = await Writer(disk).open(1)
     for lsn in range(1, 9):
-        writer.wal.append(entry(lsn))
+        writer.wal.append(entry(lsn, bytes([lsn]) * 9000))
         await writer.until_durable(lsn)
         await turn_until(lambda: writer.wal._pool._spares)
         if lsn % 2 == 0:
