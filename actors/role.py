@@ -92,12 +92,11 @@ def _log_file(config: ClusterConfig, role: str, context: dict[str, object]) -> R
 
 def _forget_gauges_of_the_dead(folder: Path) -> None:
     """A gauge says what is so now: those of processes that have ended count no more. Their counters go on counting."""
-    from prometheus_client.multiprocess import mark_process_dead
-
-    pids = {int(found["pid"]) for path in folder.iterdir() if (found := _LIVE_GAUGE.fullmatch(path.name))}
-    for pid in pids:
-        if not _is_alive(pid):
-            mark_process_dead(pid, str(folder))
+    # prometheus-client's ``mark_process_dead`` fails when two that start at the same time find the same dead one.
+    for path in folder.iterdir():
+        found = _LIVE_GAUGE.fullmatch(path.name)
+        if found is not None and not _is_alive(int(found["pid"])):
+            path.unlink(missing_ok=True)
 
 
 def _is_alive(pid: int) -> bool:

@@ -33,6 +33,21 @@ def test_gauges_of_ended_processes_are_forgotten_and_their_counters_kept(tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == kept
 
 
+def test_roles_that_start_together_forget_the_same_gauges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = 2**22 + 7
+    for kind in ("livesum", "livemostrecent"):
+        (tmp_path / f"gauge_{kind}_{dead}.db").touch()
+    unlink = Path.unlink
+
+    def unlink_late(path: Path, missing_ok: bool = False) -> None:
+        unlink(path)  # the other one was quicker
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink_late)
+    role._forget_gauges_of_the_dead(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_process_counts_in_files_even_if_it_had_imported_prometheus_before_it_had_a_role(tmp_path: Path) -> None:
     program = f"""
 import prometheus_client
