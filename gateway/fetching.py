@@ -89,7 +89,9 @@ def sort_by_leader(context: RequestContext, request: Any) -> FetchParts:
 async def pass_through(context: RequestContext, leader_id: LeaderId, max_wait_ms: int) -> Buffer:
     """The leader's answer to the request as it came. Raises StaleRouteError, RetryError."""
     timeout_s = max_wait_ms / 1000 + _ANSWER_GRACE_S
-    return await context.router.send_frame(leader_id, context.frame, timeout_s=timeout_s, lane=Lane.FETCH)
+    return await context.router.send_frame(
+        leader_id, context.frame, timeout_s=timeout_s, lane=Lane.FETCH, may_repeat=True
+    )
 
 
 def has_plans(answer: Buffer) -> bool:
@@ -175,6 +177,7 @@ async def ask(
             client_id=context.client_id,
             timeout_s=max_wait_ms / 1000 + _ANSWER_GRACE_S,
             lane=Lane.FETCH,
+            may_repeat=True,
         )
     except (StaleRouteError, RetryError) as error:
         return failed_answers(context, pairs, error)

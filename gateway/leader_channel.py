@@ -6,6 +6,8 @@
   does too.
 - A leader whose connection has just dropped is waited for a moment, as one that starts again in a spare worker is back before its
   clients would try again. No longer: a client's answers leave in order, and those of other leaders wait behind.
+- What was under way to it and may be done twice (``may_repeat``) is sent again then, before all that has come since. So it is for
+  a leader that has moved to another endpoint.
 - A leader that the routing table shows under a new endpoint gets new connections; the old ones are dropped with what is under
   way, because a fenced leader may never answer. A connection that was made to that very open before the table told of it stays.
 - Bytes under way to a leader are counted in its ``budget``; whoever adds to one that is over its limit stops reading its client.
@@ -13,7 +15,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from functools import partial
 
@@ -60,15 +62,27 @@ class Lane(Enum):
 _LINKS = {Lane.PRODUCE: Link.LEADER_PRODUCE, Lane.FETCH: Link.LEADER_FETCH}
 
 
+Encode = Callable[[int], list[Buffer]]
+"""A request's bytes under a correlation id."""
+
+
 class _UnderWay:
     """A request that a leader owes an answer for. Given up, it is under way all the same: its bytes may still be here."""
 
-    __slots__ = ("answer", "deadline", "size_bytes")
+    __slots__ = ("answer", "deadline", "encode", "has_been_sent", "size_bytes")
 
-    def __init__(self, answer: asyncio.Future[Buffer], size_bytes: int, deadline: float) -> None:
+    def __init__(self, answer: asyncio.Future[Buffer], size_bytes: int, deadline: float, encode: Encode | None) -> None:
         self.answer = answer
         self.size_bytes = size_bytes
         self.deadline = deadline
+        self.encode = encode
+        """If it may be sent again."""
+        self.has_been_sent = False
+        """By a channel before."""
+
+    @property
+    def may_repeat(self) -> bool:
+        return self.encode is not None and not self.answer.done()
 
 
 class LeaderChannel(FrameProtocol):
@@ -81,9 +95,9 @@ class LeaderChannel(FrameProtocol):
         clock: Clock,
         limits: GatewayLimits,
         *,
-        on_lost: Callable[[], None],
+        on_lost: Callable[["LeaderChannel"], None],
     ) -> None:
-        """``on_lost`` is called when the connection was there and is not any more."""
+        """``on_lost`` is called when the connection was there and is not any more, before what is under way fails."""
         super().__init__(max_frame_bytes=limits.leader_frame_bytes_max)
         self.endpoint = endpoint
         self.unix_path = ""
@@ -108,32 +122,69 @@ class LeaderChannel(FrameProtocol):
         return self
 
     def follow(self, endpoint: LeaderEndpoint | None) -> bool:
-        """Go on with that open of the leader, if this is a connection to it or may become one. Whether it is."""
+        """Go on with that open of the leader, if this is a connection to it or may become one. Whether it is.
+
+        None: the routes tell of its end, and not yet of the open that this one waits for, or has found.
+        """
         if endpoint is None:
-            return False
+            return self.is_awaiting_return or self.unix_path not in ("", self.endpoint.unix_path)
         if self.is_awaiting_return or self.unix_path == endpoint.unix_path:
             self.endpoint = endpoint
         return self.endpoint == endpoint
 
-    def send(self, encode: Callable[[int], list[Buffer]], *, timeout_s: float | None = None) -> asyncio.Future[Buffer]:
-        """Send what ``encode`` makes for a correlation id; the future gives the answer's frame."""
-        correlation_id = self._next_correlation_id()
-        return self._send_buffers(correlation_id, encode(correlation_id), timeout_s)
+    def send(
+        self, encode: Encode, *, timeout_s: float | None = None, may_repeat: bool = False
+    ) -> asyncio.Future[Buffer]:
+        """Send what ``encode`` makes for a correlation id; the future gives the answer's frame.
 
-    def send_frame(self, frame: Buffer, *, timeout_s: float | None = None) -> asyncio.Future[Buffer]:
-        """Pass a received request on under a correlation id of this channel, by reference."""
+        ``may_repeat``: to do it twice is to do it once, so it may be sent again where the answer to it was lost.
+        """
+        deadline = _NEVER if timeout_s is None else self._clock.monotonic() + timeout_s
+        answer: asyncio.Future[Buffer] = self._loop.create_future()
         correlation_id = self._next_correlation_id()
-        return self._send_buffers(correlation_id, with_correlation_id(frame, correlation_id, request=True), timeout_s)
+        buffers = encode(correlation_id)
+        size_bytes = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
+        self._under_way[correlation_id] = _UnderWay(answer, size_bytes, deadline, encode if may_repeat else None)
+        self.budget.take(size_bytes)
+        self._send_buffers(buffers)
+        return answer
+
+    def send_frame(
+        self, frame: Buffer, *, timeout_s: float | None = None, may_repeat: bool = False
+    ) -> asyncio.Future[Buffer]:
+        """Pass a received request on under a correlation id of this channel, by reference."""
+        return self.send(partial(with_correlation_id, frame, request=True), timeout_s=timeout_s, may_repeat=may_repeat)
+
+    @property
+    def has_repeatable(self) -> bool:
+        """Something is under way, is waited for and may be sent again."""
+        return any(request.may_repeat for request in self._under_way.values())
+
+    def take_repeatable(self) -> list[_UnderWay]:
+        """What that is, in order: it is another channel's from now on."""
+        taken = {number: request for number, request in self._under_way.items() if request.may_repeat}
+        for number, request in taken.items():
+            del self._under_way[number]
+            request.has_been_sent |= self._not_yet_sent is None
+        return list(taken.values())
+
+    def repeat(self, requests: Iterable[_UnderWay]) -> None:
+        """Send what was taken from another channel to the same leader."""
+        for request in requests:
+            assert request.encode is not None
+            correlation_id = self._next_correlation_id()
+            self._under_way[correlation_id] = request
+            self._send_buffers(request.encode(correlation_id))
 
     def fail(self, reason: str) -> None:
         """Close, and fail whatever is under way. Idempotent."""
         self.abort()
         under_way, self._under_way = self._under_way, {}
-        error = UnansweredError if self._not_yet_sent is None else StaleRouteError
         for request in under_way.values():
             self.budget.give_back(request.size_bytes)
             if not request.answer.done():
-                request.answer.set_exception(error(reason))
+                may_be_done = request.has_been_sent or self._not_yet_sent is None
+                request.answer.set_exception(UnansweredError(reason) if may_be_done else StaleRouteError(reason))
 
     def expire(self, now: float) -> None:
         """Fail what is under way past its deadline; a late answer is dropped.
@@ -164,22 +215,14 @@ class LeaderChannel(FrameProtocol):
 
     def connection_closed(self, error: Exception | None) -> None:
         if self._not_yet_sent is None:
-            self._on_lost()
+            self._on_lost(self)
         self.fail(f"Leader {self.endpoint.leader_id} closed the connection.")
 
-    def _send_buffers(
-        self, correlation_id: int, buffers: list[Buffer], timeout_s: float | None
-    ) -> asyncio.Future[Buffer]:
-        deadline = _NEVER if timeout_s is None else self._clock.monotonic() + timeout_s
-        size_bytes = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
-        answer: asyncio.Future[Buffer] = self._loop.create_future()
-        self._under_way[correlation_id] = _UnderWay(answer, size_bytes, deadline)
-        self.budget.take(size_bytes)
+    def _send_buffers(self, buffers: list[Buffer]) -> None:
         if self._not_yet_sent is None:
             self.write(buffers)
         else:
             self._not_yet_sent.extend(buffers)
-        return answer
 
     def _next_correlation_id(self) -> int:
         """Without the bits that answers use, and of no request under way (a long poll may outlive a turn of the count)."""
@@ -226,14 +269,15 @@ class LeaderChannels:
         """Raises StaleRouteError when the leader is not up, as far as is known."""
         endpoint = self._routes.table.leaders.get(leader_id)
         channel = self._channels.get((leader_id, lane))
-        if channel is not None and channel.endpoint is endpoint and not channel.is_closed:
-            return channel
+        if channel is not None and not channel.is_closed:
+            if channel.endpoint is endpoint or channel.follow(endpoint):
+                return channel
+            self._give_up(channel, lane, endpoint)
+            successor = self._channels[leader_id, lane]
+            if successor is not channel:
+                return successor
         if endpoint is None:
             raise StaleRouteError(f"Leader {leader_id} is not up.")
-        if channel is not None and not channel.is_closed:
-            if channel.follow(endpoint):
-                return channel
-            channel.fail(f"Leader {leader_id} serves elsewhere now.")
         return self._new_channel(endpoint, lane)
 
     def budget(self, leader_id: LeaderId) -> Budget:
@@ -283,8 +327,9 @@ class LeaderChannels:
         now = self._clock.monotonic()
         leaders = self._routes.table.leaders
         for key, channel in list(self._channels.items()):
-            if not channel.follow(leaders.get(key[0])):
-                channel.fail(f"Leader {key[0]} serves elsewhere now.")
+            endpoint = leaders.get(key[0])
+            if not channel.follow(endpoint):
+                self._give_up(channel, key[1], endpoint)
             channel.expire(now)
             self._count(channel, key[1])
             if channel.is_closed and (channel.connecting is None or channel.connecting.done()):
@@ -298,11 +343,12 @@ class LeaderChannels:
         if back_off is not None and self._clock.monotonic() < back_off.until:
             raise StaleRouteError(f"Leader {endpoint.leader_id} takes no connections.")
         leader_id = endpoint.leader_id
-        on_lost = partial(self._lost, leader_id)
+        on_lost = partial(self._lost, leader_id, lane)
         channel = LeaderChannel(endpoint, self.budget(leader_id), self._clock, self._limits, on_lost=on_lost)
+        channel.is_awaiting_return = self._is_expected_back(leader_id)
         self._channels[leader_id, lane] = channel
         self._count(channel, lane)
-        channel.connecting = asyncio.get_running_loop().create_task(self._connect_channel(channel))
+        channel.connecting = asyncio.get_running_loop().create_task(self._connect_channel(channel, lane))
         return channel
 
     def _count(self, channel: LeaderChannel, lane: Lane) -> None:
@@ -314,12 +360,29 @@ class LeaderChannels:
             channel.is_counted = True
             self._zones.count(channel, _LINKS[lane], zone)
 
-    def _lost(self, leader_id: LeaderId) -> None:
-        self._lost_at_s[leader_id] = self._clock.monotonic()
+    def _give_up(self, channel: LeaderChannel, lane: Lane, endpoint: LeaderEndpoint | None) -> None:
+        """Its leader is at that endpoint now, or nowhere."""
+        self._repeat(channel, lane, endpoint)
+        channel.fail(f"Leader {channel.endpoint.leader_id} serves elsewhere now.")
 
-    async def _connect_channel(self, channel: LeaderChannel) -> None:
+    def _lost(self, leader_id: LeaderId, lane: Lane, channel: LeaderChannel) -> None:
+        """A connection has dropped: its leader is expected back."""
+        self._lost_at_s[leader_id] = self._clock.monotonic()
+        if self._channels.get((leader_id, lane)) is channel:
+            self._repeat(channel, lane, self._routes.table.leaders.get(leader_id, channel.endpoint))
+
+    def _repeat(self, channel: LeaderChannel, lane: Lane, endpoint: LeaderEndpoint | None) -> None:
+        """Have a new channel to the endpoint send again what this one sent and may be sent again, if there is something."""
+        if endpoint is not None and channel.has_repeatable:
+            with contextlib.suppress(StaleRouteError):
+                self._new_channel(endpoint, lane).repeat(channel.take_repeatable())
+
+    def _is_expected_back(self, leader_id: LeaderId) -> bool:
+        return self._clock.monotonic() < self._lost_at_s.get(leader_id, -_NEVER) + _RETURN_S
+
+    async def _connect_channel(self, channel: LeaderChannel, lane: Lane) -> None:
         try:
-            while not await self._is_back(channel):
+            while not await self._is_back(channel, lane):
                 await self._clock.sleep(_RETURN_LOOK_S)
         except (OSError, TimeoutError) as error:
             endpoint = channel.endpoint
@@ -333,11 +396,10 @@ class LeaderChannels:
             self._away[endpoint.leader_id] = None
             self._away_changed.set()
 
-    async def _is_back(self, channel: LeaderChannel) -> bool:
+    async def _is_back(self, channel: LeaderChannel, lane: Lane) -> bool:
         """Try to connect. False when it has to be tried again, as the leader was lost just now. Raises OSError, TimeoutError."""
         endpoint = channel.endpoint
-        lost_at_s = self._lost_at_s.get(endpoint.leader_id, -_NEVER)
-        is_awaited = self._clock.monotonic() < lost_at_s + _RETURN_S and not channel.is_closed
+        is_awaited = self._is_expected_back(endpoint.leader_id) and not channel.is_closed
         channel.is_awaiting_return = is_awaited
         try:
             async with asyncio.timeout(_RETURN_S if is_awaited else self._limits.leader_connect_s_max):
@@ -347,8 +409,8 @@ class LeaderChannels:
                 return False
             raise
         channel.is_awaiting_return = False
-        if channel.endpoint is not endpoint and channel.unix_path != channel.endpoint.unix_path:
-            channel.fail(f"Leader {endpoint.leader_id} serves elsewhere now.")  # known since this try began
+        if channel.endpoint != endpoint and channel.unix_path != channel.endpoint.unix_path:
+            self._give_up(channel, lane, channel.endpoint)  # known since this try began
         self._back_offs.pop(endpoint, None)
         return True
 

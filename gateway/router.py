@@ -6,6 +6,7 @@ Rules of every send:
 - StaleRouteError: the leader is gone. As an UnansweredError: it went before it answered, and whether it did what was asked is
   unknown.
 - RetryError: ``timeout_s`` is over; what was asked may still happen.
+- ``may_repeat``: to do it twice is to do it once. A leader that comes back in a moment, or has moved, is asked again.
 """
 
 import asyncio
@@ -103,21 +104,29 @@ class Router:
         client_id: str = "",
         timeout_s: float | None = None,
         lane: Lane = Lane.PRODUCE,
+        may_repeat: bool = False,
     ) -> asyncio.Future[Buffer]:
         """As ``send``, but sent before it returns; the future gives the answer's frame, still encoded."""
         return self._channels.channel(leader_id, lane).send(
             lambda correlation_id: encode_request(request, correlation_id=correlation_id, client_id=client_id),
             timeout_s=timeout_s,
+            may_repeat=may_repeat,
         )
 
     def send_frame(
-        self, leader_id: LeaderId, frame: Buffer, *, timeout_s: float | None = None, lane: Lane = Lane.PRODUCE
+        self,
+        leader_id: LeaderId,
+        frame: Buffer,
+        *,
+        timeout_s: float | None = None,
+        lane: Lane = Lane.PRODUCE,
+        may_repeat: bool = False,
     ) -> asyncio.Future[Buffer]:
         """Pass a client's request on as it is, under a correlation id of the channel; sent before it returns.
 
         The future gives the answer's frame: a handler may return it (or the future) as its answer.
         """
-        return self._channels.channel(leader_id, lane).send_frame(frame, timeout_s=timeout_s)
+        return self._channels.channel(leader_id, lane).send_frame(frame, timeout_s=timeout_s, may_repeat=may_repeat)
 
     def budget(self, leader_id: LeaderId) -> Budget:
         """Bytes under way to the leader."""

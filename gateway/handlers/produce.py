@@ -9,6 +9,7 @@
   one is asked at once, as a move takes less time than clients wait between two tries. It keeps the request until it leads.
 - acks=0 is asked of the leader as acks=1: the answer that the client does not want tells when the bytes are off our hands, and an
   error closes the connection, as in Kafka.
+- What an idempotent producer sends may be sent to a leader twice (``Router``): it knows it again.
 - A leader that is gone answers nothing: NOT_LEADER_OR_FOLLOWER, for which clients refresh their metadata and try again, if it
   cannot have got the request; else REQUEST_TIMED_OUT. librdkafka takes the former as "not written" and sends the records once
   more whatever its ``retries`` says.
@@ -32,7 +33,7 @@ from raylog.model.buffers import Buffer
 from raylog.model.errors import RetryError, StaleRouteError, UnansweredError
 from raylog.model.ids import LeaderId, TopicPartition
 from raylog.model.routing import TopicRoute
-from raylog.protocol.batch import RecordsError, validate
+from raylog.protocol.batch import BatchHeader, RecordsError, validate
 from raylog.protocol.single_produce import FIRST_VERSION_WITH_TOPIC_IDS, SingleProduce
 from raylog.protocol.wire import NO_THROTTLE, decode_request, decode_response, i32, i64, to_ms
 from raylog.storage.upload import UploadBatch
@@ -60,6 +61,8 @@ class _Sorted:
     uploads: dict[LeaderId, list[tuple[int, UploadBatch]]] = field(default_factory=dict)
     """Of these, by their place, the batches that go by the bucket."""
     refused: list[_Refusal] = field(default_factory=list)
+    is_idempotent: bool = True
+    """All batches are an idempotent producer's."""
 
     def is_behind_uploads(self, uploader: Uploader, leader_id: LeaderId) -> bool:
         """Whether what goes to the leader has to wait for an upload: its own, or one before it."""
@@ -113,7 +116,7 @@ def produce(
     if len(parts.by_leader) == 1 and not parts.refused and request.acks != 0:
         (leader_id,) = parts.by_leader
         if not parts.is_behind_uploads(context.uploader, leader_id):
-            return _pass_frame(context, leader_id, timeout_s)
+            return _pass_frame(context, leader_id, timeout_s, may_repeat=parts.is_idempotent)
     sent = _forward_parts(context, request, parts)
     return _join(context, request, sent, parts.refused, {}, is_answered=request.acks != 0)
 
@@ -128,14 +131,19 @@ def _pass_on(context: RequestContext, single: SingleProduce) -> asyncio.Future[B
     if error is not ErrorCode.none or router.goes_by_bucket(route, leader_id) or context.uploader.is_busy(leader_id):
         return None
     try:
-        validate(single.records, max_batch_bytes=router.max_message_bytes(route), api_version=shape.api_version)
+        headers = validate(
+            single.records, max_batch_bytes=router.max_message_bytes(route), api_version=shape.api_version
+        )
     except RecordsError:
         return None
-    return _pass_frame(context, leader_id, max(_TIMEOUT_S_MIN, shape.timeout_s))
+    timeout_s = max(_TIMEOUT_S_MIN, shape.timeout_s)
+    return _pass_frame(context, leader_id, timeout_s, may_repeat=_are_idempotent(headers))
 
 
-def _pass_frame(context: RequestContext, leader_id: LeaderId, timeout_s: float) -> asyncio.Future[Buffer]:
-    answer = context.router.send_frame(leader_id, context.frame, timeout_s=timeout_s)
+def _pass_frame(
+    context: RequestContext, leader_id: LeaderId, timeout_s: float, *, may_repeat: bool
+) -> asyncio.Future[Buffer]:
+    answer = context.router.send_frame(leader_id, context.frame, timeout_s=timeout_s, may_repeat=may_repeat)
     context.passed_to = leader_id
     _hold_if_over(context, leader_id)
     return answer
@@ -162,12 +170,18 @@ def _sort(context: RequestContext, request: Any) -> _Sorted:
             except RecordsError as refused:
                 parts.refused.append(_Refusal(topic, part.index, refused.error_code, str(refused)))
                 continue
+            parts.is_idempotent &= _are_idempotent(headers)
             pairs = parts.by_leader.setdefault(leader_id, [])
             if router.goes_by_bucket(route, leader_id):
                 batch = UploadBatch(TopicPartition(route.topic_id, part.index), part.records, headers[0])
                 parts.uploads.setdefault(leader_id, []).append((len(pairs), batch))
             pairs.append((topic, part))
     return parts
+
+
+def _are_idempotent(headers: Sequence[BatchHeader]) -> bool:
+    """Whether their leader knows them again. Written for the one batch that there is almost always."""
+    return headers[0].producer_id >= 0 if len(headers) == 1 else all(header.producer_id >= 0 for header in headers)
 
 
 def _route(router: Router, topic: Any, *, by_id: bool) -> TopicRoute | ErrorCode:
@@ -194,7 +208,7 @@ class _Asked:
 
 def _forward_parts(context: RequestContext, request: Any, parts: _Sorted) -> list[_Asked]:
     return [
-        _forward(context, request, leader_id, pairs, parts.uploads.get(leader_id, ()))
+        _forward(context, request, leader_id, pairs, parts.uploads.get(leader_id, ()), may_repeat=parts.is_idempotent)
         for leader_id, pairs in parts.by_leader.items()
     ]
 
@@ -206,10 +220,11 @@ def _forward(
     pairs: Sequence[tuple[Any, Any]],
     uploads: Sequence[tuple[int, UploadBatch]] = (),
     *,
+    may_repeat: bool,
     is_last: bool = False,
 ) -> _Asked:
     timeout_s = _timeout_s(request)
-    forward = _forwarder(context, request, leader_id, pairs, [place for place, _ in uploads], timeout_s)
+    forward = _forwarder(context, request, leader_id, pairs, [place for place, _ in uploads], timeout_s, may_repeat)
     answer: asyncio.Future[Buffer] | StaleRouteError
     try:
         if uploads or context.uploader.is_busy(leader_id):
@@ -231,8 +246,10 @@ def _forwarder(
     pairs: Sequence[tuple[Any, Any]],
     places: Sequence[int],
     timeout_s: float,
+    may_repeat: bool,
 ) -> Forward:
-    """Sends the leader's part of the request, with references in these places."""
+    """Sends the leader's part of the request, with references in these places, which are valid for a while only: what has any is
+    sent once."""
 
     def forward(references: Sequence[bytes]) -> asyncio.Future[Buffer]:
         chosen = list(pairs)
@@ -240,7 +257,13 @@ def _forwarder(
             topic, part = chosen[place]
             chosen[place] = topic, replace(part, records=reference)
         part = replace(request, acks=request.acks or 1, topic_data=_topic_data(context, chosen))
-        return context.router.send_entity(leader_id, part, client_id=context.client_id, timeout_s=timeout_s)
+        return context.router.send_entity(
+            leader_id,
+            part,
+            client_id=context.client_id,
+            timeout_s=timeout_s,
+            may_repeat=may_repeat and not references,
+        )
 
     return forward
 
@@ -308,7 +331,9 @@ def _take_in(
                 topics.setdefault(key, []).append(part)
             else:
                 moved.setdefault(successor, []).append(asked[key, part.index])
-    return [_forward(context, request, successor, own, is_last=True) for successor, own in moved.items()]
+    return [
+        _forward(context, request, successor, own, may_repeat=False, is_last=True) for successor, own in moved.items()
+    ]
 
 
 def _successor(context: RequestContext, topic: Any, index: int, leader_id: LeaderId) -> LeaderId | None:

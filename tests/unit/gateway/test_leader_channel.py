@@ -154,6 +154,106 @@ async def test_a_leader_that_was_lost_is_waited_for_wherever_it_comes_back(world
     assert len(leader.connections) == 1
 
 
+@pytest.mark.parametrize("is_told_first", [False, True])
+async def test_a_leader_that_was_lost_is_waited_for_when_the_routes_tell_of_its_end(world, router, is_told_first):
+    leader = await world.leader(1, lambda head, request: None)
+    await world.settled()
+    asked = [router.send_entity(LeaderId(1), epoch_request(0), may_repeat=True)]
+    await leader.received(1)
+    leader.requests.clear()
+    leader.script = lambda head, request: epoch_answer(request)
+    later = replace(leader.endpoint, log_epoch=LogEpoch(2), unix_path=leader.endpoint.later_sockets()[0])
+    await leader.kill()
+    await world.until(lambda: router._channels._lost_at_s)
+    if is_told_first:
+        world.controller.publish(leaders={})
+        await world.settled()
+        asked.append(router.send_entity(LeaderId(1), epoch_request(1)))
+    leader.endpoint = later
+    await leader.start()
+    await leader.received(1)
+    if not is_told_first:
+        world.controller.publish(leaders={})
+        await world.settled()
+        asked.append(router.send_entity(LeaderId(1), epoch_request(1)))
+    world.controller.publish(leaders={LeaderId(1): later})
+    await world.settled()
+    asked.append(router.send_entity(LeaderId(1), epoch_request(2)))
+    assert [end_of(decode_response(*_OFFSETS, await one)[1]) for one in asked] == [1000, 1001, 1002]
+    assert [request.topics[0].partitions[0].leader_epoch for request in leader.requests] == [0, 1, 2]
+    assert len(leader.connections) == 1
+
+
+async def test_a_leader_that_is_found_again_stays_so_when_the_routes_have_news_of_others_meanwhile(world, router):
+    leader = await world.leader(1, lambda head, request: epoch_answer(request))
+    await world.settled()
+    await router.send(LeaderId(1), epoch_request(0))
+    await leader.kill()
+    await world.until(lambda: router._channels._lost_at_s)
+    connect = router._channels._connect
+
+    async def connect_while_there_is_news(endpoint, protocol):
+        made = await connect(endpoint, protocol)
+        world.controller.publish(leaders={LeaderId(1): replace(endpoint)})
+        await world.settled()
+        asked.append(router.send_entity(LeaderId(1), epoch_request(2)))
+        return made
+
+    router._channels._connect = connect_while_there_is_news
+    asked = [router.send_entity(LeaderId(1), epoch_request(1))]
+    leader.endpoint = replace(leader.endpoint, unix_path=leader.endpoint.later_sockets()[0])
+    await leader.start()
+    await world.until(lambda: len(asked) == 2)
+    assert [end_of(decode_response(*_OFFSETS, await one)[1]) for one in asked] == [1001, 1002]
+    assert len(leader.connections) == 1
+
+
+@pytest.mark.parametrize("is_dropped", [True, False])
+async def test_what_may_be_done_twice_is_sent_again_before_all_that_comes_later(world, router, is_dropped):
+    leader = await world.leader(1, lambda head, request: None)
+    await world.settled()
+    asked = [router.send_entity(LeaderId(1), epoch_request(epoch), may_repeat=True) for epoch in range(3)]
+    once = router.send_entity(LeaderId(1), epoch_request(9))
+    await leader.received(4)
+    leader.requests.clear()
+    leader.script = lambda head, request: epoch_answer(request)
+    if is_dropped:
+        await leader.kill()
+        await world.until(lambda: router._channels._lost_at_s)
+        await leader.start()
+    else:  # its old open hangs
+        silent = leader
+        leader = await world.leader(2, leader.script)
+        await world.settled()
+        moved = replace(leader.endpoint, leader_id=LeaderId(1), log_epoch=LogEpoch(2))
+        world.controller.publish(leaders={LeaderId(1): moved})
+        await world.settled()
+        assert not silent.requests
+    asked.append(router.send_entity(LeaderId(1), epoch_request(3)))
+    answers = [end_of(decode_response(*_OFFSETS, await one)[1]) for one in asked]
+    assert answers == [1000, 1001, 1002, 1003]
+    assert [request.topics[0].partitions[0].leader_epoch for request in leader.requests] == list(range(4))
+    with pytest.raises(UnansweredError):
+        await once
+    assert router.budget(LeaderId(1)).taken_bytes == 0
+
+
+async def test_what_is_sent_again_is_not_known_to_be_undone_when_its_leader_does_not_come_back(world, router):
+    leader = await world.leader(1, lambda head, request: None)
+    await world.settled()
+    asked = router.send_entity(LeaderId(1), epoch_request(1), may_repeat=True)
+    given_up = router.send_entity(LeaderId(1), epoch_request(2), may_repeat=True)
+    await leader.received(2)
+    given_up.cancel()
+    await leader.kill()
+    await world.until(lambda: router._channels._lost_at_s)
+    assert not asked.done()
+    world.clock.added_s += 1
+    with pytest.raises(UnansweredError):
+        await asked
+    assert router.budget(LeaderId(1)).taken_bytes == 0
+
+
 async def test_a_leader_that_was_lost_is_waited_for_no_longer_than_a_moment(world, router):
     leader = await world.leader(1, lambda head, request: epoch_answer(request))
     await world.settled()
