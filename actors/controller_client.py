@@ -4,6 +4,7 @@ Long polls are followed without an end; other calls are tried again while the co
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +46,18 @@ class RayControllerClient:
         self._patience_s = patience_s
         self._handle: Any = None
 
+    async def find(self) -> None:
+        """Look for the controller now, so that the first call need not. Where it is not found, that call tells."""
+        with contextlib.suppress(RayError, ValueError, OSError):
+            await self._find()
+
+    async def _find(self) -> Any:
+        """Its handle. Raises RayError, ValueError, OSError."""
+        if self._handle is None:
+            # get_actor blocks on the GCS, which may be away: off the loop, so that serving goes on.
+            self._handle = await in_a_thread(ray.get_actor, CONTROLLER_NAME, NAMESPACE)
+        return self._handle
+
     async def _call(self, method: str, *args: object, patience_s: float | None = None, **kwargs: object) -> Any:
         deadline = self._clock.monotonic() + (self._patience_s if patience_s is None else patience_s)
         backoff_s = _BACKOFF_FIRST_S
@@ -59,10 +72,7 @@ class RayControllerClient:
 
     async def _call_once(self, method: str, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         try:
-            if self._handle is None:
-                # get_actor blocks on the GCS, which may be away: off the loop, so that serving goes on.
-                self._handle = await in_a_thread(ray.get_actor, CONTROLLER_NAME, NAMESPACE)
-            ref = self._handle.call.remote(method, args, kwargs)
+            ref = (await self._find()).call.remote(method, args, kwargs)
             outcome: Outcome = await asyncio.wrap_future(ref.future())
         except (RayError, ValueError, OSError) as error:  # ValueError: no actor of that name (yet)
             self._handle = None

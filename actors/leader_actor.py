@@ -45,12 +45,14 @@ class LeaderActor:
             return
         wal_class = parse_wal_class(self._wal_class, setup.config.wal[self._wal_class])
         store = await setup.open_store()
+        controller = RayControllerClient(setup.clock)
+        finding = asyncio.create_task(controller.find())  # while the log is read
         self._leader = Leader(
             leader_id=self._leader_id,
             node_id=setup.node_id,
             store=store,
             wal=open_wal(wal_class, self._leader_id, clock=setup.clock),
-            controller=RayControllerClient(setup.clock),
+            controller=controller,
             clock=setup.clock,
             rng=setup.rng,
             limits=setup.limits,
@@ -60,6 +62,7 @@ class LeaderActor:
             compactor=RayCompactor(setup.config, self._leader_id),
         )
         await self._leader.start()
+        await finding
         keep_what_is_here()
         await self._leader.closed
 

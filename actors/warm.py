@@ -1,5 +1,7 @@
 """What Ray imports into each of its worker processes before it gives it work (``RAY_preload_python_modules``).
 
+It makes the worker ready to be a leader at once: all is imported, and has been done once (actors/rehearsal.py).
+
 A worker that waits with all of it done is a *spare*, and its title says so: see ``actors.spares``.
 """
 
@@ -47,12 +49,22 @@ def warm_up() -> None:
     apis = served_apis()
     for api_key, first in _FIRST_FLEXIBLE.items():
         prepare(api_key, range(first, apis[api_key].max_version + 1))
+    _rehearse()
     keep_what_is_here()  # so that the leader to come has only its own to look through
     # A spare whose raylet is killed would wait for ever. A role has a watch of its own, which tells its log.
     end_with_parent(role_logger("worker"))
     let_main_thread_sleep(WORK_DELAY_S)
     raylet: Any = ray._raylet
     raylet.setproctitle(SPARE_TITLE)
+
+
+def _rehearse() -> None:
+    from actors.rehearsal import rehearse
+
+    try:
+        rehearse()
+    except Exception:  # noqa: BLE001 (whatever it is, a role is only slower to start)
+        role_logger("worker").warning("the rehearsal of a leader's start has failed", exc_info=True)
 
 
 def _import(names: Iterable[str]) -> None:
