@@ -10,6 +10,8 @@ Rules:
   either the look shows the taker, or the taker reads what was synced.
 - A taker looks at the fence once more when it has read, before it shows anything: what a fenced writer syncs late may lie behind
   what a later taker has read already, and only one of the two may have it.
+- A writer before this one that has written nothing yet may do so late, and its cuts leave out what it had not read. So where the
+  fence tells of one, a taker writes its own cuts (a claim) before it shows anything: then they are the newest.
 - What is synced and not yet in the bucket can be read back, so that the leader need not keep it in memory: by its own thread, as
   it is large. A segment is not given up for trimming while it is read.
 - After a write, a sync or a look at the fence has failed, nothing is acknowledged any more: whether the disk has the bytes is
@@ -18,7 +20,7 @@ Rules:
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,8 +30,8 @@ from raylog.model.ids import LeaderId, LogEpoch, Lsn
 from raylog.model.logs import RoleLogger, fields, role_logger
 from raylog.storage.wal import FlushPolicy, WalEntry
 from raylog.storage.wal_disk import WalDisk
-from raylog.storage.wal_format import encode_fence_mark, entry_bytes, highest_fence_mark
-from raylog.storage.wal_pool import Offload, SegmentPool
+from raylog.storage.wal_format import SegmentHeader, encode_fence_mark, entry_bytes, highest_fence_mark
+from raylog.storage.wal_pool import Offload, SegmentPool, segment_name
 from raylog.storage.wal_recovery import Leftovers, OldEpoch, find_leftovers, read_segment
 from raylog.storage.wal_segments import SegmentLog, Write, read_windows
 
@@ -74,7 +76,10 @@ class FileWal:
         self._log: RoleLogger = role_logger("wal", leader=leader_id, wal=name)
         self._epoch = LogEpoch(0)
         self._leftovers: Leftovers | None = None
+        self._has_rival = False
+        """An earlier writer has held the WAL and not written to it, and may still do so."""
         self._cuts: dict[LogEpoch, Lsn] | None = None
+        self._claim_name = ""
         self._pool: SegmentPool | None = None
         self._segments: SegmentLog | None = None
         self._on_durable: Callable[[Lsn], None] | None = None
@@ -120,8 +125,11 @@ class FileWal:
         self._disk.write_fence(*encode_fence_mark(self._leader_id, epoch))
         self.commit_seconds = self._clock.monotonic() - started
         # Looked at again, so that of two who open at once the lower one learns of it here.
-        self._check_not_above(epoch, self._disk.read_fence())
-        return find_leftovers(self._disk, self._leader_id, epoch)
+        page = self._disk.read_fence()
+        self._check_not_above(epoch, page)
+        leftovers = find_leftovers(self._disk, self._leader_id, epoch)
+        self._has_rival = highest_fence_mark(page, self._leader_id, below=epoch) > leftovers.newest
+        return leftovers
 
     def _check_not_above(self, epoch: LogEpoch, fence_page: bytes) -> None:
         fence = highest_fence_mark(fence_page, self._leader_id)
@@ -141,8 +149,22 @@ class FileWal:
                 for entry in entries:
                     yield entry
             cuts[old.epoch] = Lsn(next_lsn - 1)
+        if self._has_rival and cuts:
+            self._claim_name = await self._offload(lambda: self._claim(cuts))
         await self._offload(lambda: self._check_not_above(self._epoch, self._disk.read_fence()))
         self._cuts = cuts
+
+    def _claim(self, cuts: Mapping[LogEpoch, Lsn]) -> str:
+        """Have what was recovered be what every later taker recovers, too; the claim's name. Blocking."""
+        name = segment_name(self._epoch, 0)
+        header = SegmentHeader(leader_id=self._leader_id, epoch=self._epoch, generation=0, first_lsn=Lsn(1), cuts=cuts)
+        segment = self._disk.create(name, header.size_bytes)
+        try:
+            segment.write([header.encode()], 0)
+            segment.sync()
+        finally:
+            segment.close()
+        return name
 
     def _read_segment(self, old: OldEpoch, index: int, next_lsn: Lsn) -> list[WalEntry]:
         try:
@@ -203,6 +225,8 @@ class FileWal:
         # fenced writer adds behind them would count. That an entry of ours is in a slot says that theirs, before it, are.
         if self._leftovers is not None and lsn > 0 and self._synced_lsn > 0:
             self._pool.doom(self._leftovers.names)
+            if self._claim_name:
+                self._pool.doom([self._claim_name])
             self._leftovers = None
         self._segments.trim(Lsn(min(lsn, self._synced_lsn)))
         self._acknowledge(lsn)

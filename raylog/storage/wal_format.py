@@ -7,6 +7,7 @@
 - An entry is batches, or a take-over (``raylog.storage.wal_take_over``): the top bit of its body's length tells.
 - A *cut* in a segment header says up to which LSN an older epoch was recovered by this segment's writer. What a fenced writer
   adds to its own segments later lies behind the cut, and no recovery ever reads it.
+- A *claim* is a segment of generation 0: a header for its cuts alone, without entries.
 - The *fence* is one page of marks. An epoch's mark has its own place, so that two writers who open at the same time cannot
   overwrite each other's, and the highest mark never goes down.
 
@@ -59,7 +60,7 @@ class SegmentHeader:
     leader_id: LeaderId
     epoch: LogEpoch
     generation: int
-    """Counts the segments that this epoch's writer has begun, recycled ones included: 1, 2, 3, …"""
+    """Counts the segments that this epoch's writer has begun, recycled ones included: 1, 2, 3, …; 0: a claim."""
     first_lsn: Lsn
     cuts: Mapping[LogEpoch, Lsn] = field(default_factory=dict)
     """The older epochs that the writer recovered, each with the last LSN it took; an epoch not named here gave nothing."""
@@ -166,10 +167,11 @@ def encode_fence_mark(leader_id: LeaderId, epoch: LogEpoch) -> tuple[int, bytes]
     return epoch % _FENCE_PLACES * _FENCE_STRIDE_BYTES, content + _CRC.pack(crc32c(content))
 
 
-def highest_fence_mark(data: Buffer, leader_id: LeaderId) -> LogEpoch:
+def highest_fence_mark(data: Buffer, leader_id: LeaderId, *, below: LogEpoch | None = None) -> LogEpoch:
     """The highest epoch that holds the WAL; 0 when none does. A mark half written does not count yet.
 
-    Raises CorruptError when a mark is another leader's, so that the folder is not this leader's WAL, or of a newer format.
+    ``below``: of the epochs before that one. Raises CorruptError when a mark is another leader's, so that the folder is not this
+    leader's WAL, or of a newer format.
     """
     highest = LogEpoch(0)
     view = memoryview(data)
@@ -184,5 +186,6 @@ def highest_fence_mark(data: Buffer, leader_id: LeaderId) -> LogEpoch:
             )
         if leader != leader_id:
             raise CorruptError(f"This WAL folder belongs to leader {leader}, not to leader {leader_id}.")
-        highest = max(highest, LogEpoch(epoch))
+        if below is None or epoch < below:
+            highest = max(highest, LogEpoch(epoch))
     return highest

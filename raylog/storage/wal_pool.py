@@ -194,7 +194,7 @@ class SegmentPool:
     async def _make_spare(self) -> None:
         size_bytes = self._wanted_bytes
         self._made_count += 1
-        name = f"{self._epoch:010d}-{self._made_count:08d}.wal"
+        name = segment_name(self._epoch, self._made_count)
         try:
             spare = await self._offload(lambda: self._disk.create(name, size_bytes))
         except OSError as error:
@@ -216,6 +216,11 @@ class SegmentPool:
         self._is_waited_for = False
         self._spares.append(spare)
         self._spare_bytes += spare.size_bytes
+
+
+def segment_name(epoch: LogEpoch, number: int) -> str:
+    """Of the so-manieth file that the epoch's writer has made; 0: its claim."""
+    return f"{epoch:010d}-{number:08d}.wal"
 
 
 def epoch_of(name: str) -> LogEpoch | None:

@@ -5,8 +5,8 @@ Rules:
 - An epoch's entries are those of its segments in the order of their generations, as long as the LSNs go on without a gap. The
   first gap, torn or corrupt entry ends the epoch; nothing behind it counts, however whole it looks. None of it was
   acknowledged: an acknowledgement waits for the sync of everything before it.
-- Of epochs before the newest that has written anything, only what its cuts name counts: the rest came from a writer that was
-  fenced already.
+- Of epochs before the newest that has written anything, a claim included, only what its cuts name counts: the rest came from a
+  writer that was fenced already.
 """
 
 from collections.abc import Iterator
@@ -54,6 +54,8 @@ class Leftovers:
     """The segments of earlier epochs, to be removed once their content is in the bucket."""
     blank_names: tuple[str, ...]
     """Segments that nothing was ever acknowledged from: spares, and those whose first write was torn."""
+    newest: LogEpoch
+    """That has written anything; 0: none."""
 
 
 def find_leftovers(disk: WalDisk, leader_id: LeaderId, epoch: LogEpoch) -> Leftovers:
@@ -78,6 +80,7 @@ def find_leftovers(disk: WalDisk, leader_id: LeaderId, epoch: LogEpoch) -> Lefto
         epochs=tuple(_old_epochs(segments, limits)),
         names=tuple(segment.name for segment in segments),
         blank_names=tuple(name for name, segment in looks if segment is None),
+        newest=newest,
     )
 
 
@@ -93,7 +96,8 @@ def _look(disk: WalDisk, name: str) -> _OldSegment | None:
 
 def _old_epochs(segments: list[_OldSegment], limits: dict[LogEpoch, Lsn | None]) -> Iterator[OldEpoch]:
     for epoch in sorted(limits):
-        own = sorted((s for s in segments if s.header.epoch == epoch), key=lambda s: s.header.generation)
+        own = [segment for segment in segments if segment.header.epoch == epoch and segment.header.generation]
+        own.sort(key=lambda segment: segment.header.generation)
         if own:
             yield OldEpoch(epoch=epoch, segments=tuple(own), last_lsn=limits[epoch])
 

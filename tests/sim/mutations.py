@@ -114,6 +114,13 @@ def fence_look_after_the_reading() -> Iterator[None]:
 
 
 @mutation
+def claim_before_an_earlier_takers_cuts() -> Iterator[None]:
+    """A taker shows what it has read of the WAL while an earlier one, that has read less, may still write its cuts."""
+    with patch.object(FileWal, "_claim", lambda *_: ""):
+        yield
+
+
+@mutation
 def cuts_of_fenced_epochs() -> Iterator[None]:
     """A WAL's segments do not say up to where older epochs were recovered."""
     right = SegmentLog.__init__

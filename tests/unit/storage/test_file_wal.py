@@ -244,6 +244,35 @@ async def test_a_taker_fences_the_writer_before_it_acknowledges(disk: PosixDisk)
     await third.wal.close()
 
 
+async def test_what_a_taker_has_shown_stays_when_the_taker_before_it_writes_late(disk: PosixDisk) -> None:
+    first = await Writer(disk).open(1)
+    first.wal.append(entry(1))
+    await first.until_durable(1)
+    second = await Writer(disk).open(2)
+    assert second.recovered == [(1, b"batch 1")]
+    first.wal.append(entry(2))
+    await first.until(lambda: bool(first.fatal))
+    third = await Writer(disk).open(3)
+    shown = [(1, b"batch 1"), (2, b"batch 2")]
+    assert third.recovered == shown
+    # The second wakes. It has not read the first one's last entry, and its segment says so.
+    second.wal.append(entry(1, b"second"))
+    await second.until(lambda: bool(second.fatal))
+    assert second.durable == []
+    fourth = await Writer(disk).open(4)
+    assert fourth.recovered == shown
+    for writer in (first, second, third):
+        await writer.wal.close()
+    fourth.wal.append(entry(1, b"fourth"))
+    await fourth.until_durable(1)
+    fourth.wal.flushed(Lsn(1))
+    await fourth.wal.close()
+    assert [name[:10] for name in disk.names()] == ["0000000004"] * len(disk.names())
+    fifth = await Writer(disk).open(5)
+    assert fifth.recovered == [(1, b"fourth")]
+    await fifth.wal.close()
+
+
 async def test_a_fenced_writers_segments_are_never_used_again(disk: PosixDisk) -> None:
     old = await Writer(disk).open(1)
     old.wal.append(entry(1))
