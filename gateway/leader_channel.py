@@ -39,6 +39,8 @@ _RETURN_S = 0.3
 """A leader that was lost is expected back for so long. One whose WAL is a file takes 0.1 to 0.25 s for that."""
 _RETURN_LOOK_S = 0.01
 """Between two tries to connect to it; one costs a few system calls."""
+_REPEATS_MAX = 4
+"""Of a request. A process that is about to end may take connections once or twice; one that ends with each request is no use."""
 _BACK_OFF_S_MIN = 0.05
 _BACK_OFF_S_MAX = 1.0
 _SWEEP_S = 0.5
@@ -69,7 +71,7 @@ Encode = Callable[[int], list[Buffer]]
 class _UnderWay:
     """A request that a leader owes an answer for. Given up, it is under way all the same: its bytes may still be here."""
 
-    __slots__ = ("answer", "deadline", "encode", "has_been_sent", "size_bytes")
+    __slots__ = ("answer", "deadline", "encode", "sends_before", "size_bytes")
 
     def __init__(self, answer: asyncio.Future[Buffer], size_bytes: int, deadline: float, encode: Encode | None) -> None:
         self.answer = answer
@@ -77,12 +79,12 @@ class _UnderWay:
         self.deadline = deadline
         self.encode = encode
         """If it may be sent again."""
-        self.has_been_sent = False
-        """By a channel before."""
+        self.sends_before = 0
+        """By other channels."""
 
     @property
     def may_repeat(self) -> bool:
-        return self.encode is not None and not self.answer.done()
+        return self.encode is not None and not self.answer.done() and self.sends_before < _REPEATS_MAX
 
 
 class LeaderChannel(FrameProtocol):
@@ -165,7 +167,7 @@ class LeaderChannel(FrameProtocol):
         taken = {number: request for number, request in self._under_way.items() if request.may_repeat}
         for number, request in taken.items():
             del self._under_way[number]
-            request.has_been_sent |= self._not_yet_sent is None
+            request.sends_before += self._not_yet_sent is None
         return list(taken.values())
 
     def repeat(self, requests: Iterable[_UnderWay]) -> None:
@@ -183,7 +185,7 @@ class LeaderChannel(FrameProtocol):
         for request in under_way.values():
             self.budget.give_back(request.size_bytes)
             if not request.answer.done():
-                may_be_done = request.has_been_sent or self._not_yet_sent is None
+                may_be_done = request.sends_before or self._not_yet_sent is None
                 request.answer.set_exception(UnansweredError(reason) if may_be_done else StaleRouteError(reason))
 
     def expire(self, now: float) -> None:

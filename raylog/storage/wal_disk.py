@@ -120,9 +120,8 @@ class _SegmentOnDisk(PosixSegment):
         skipped_bytes = position % _BLOCK_BYTES
         start = position - skipped_bytes
         wanted_bytes = skipped_bytes + length
-        with mmap.mmap(
-            -1, -(-wanted_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
-        ) as blocks:  # memory that begins at a block, too
+        blocks_bytes = -(-wanted_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
+        with mmap.mmap(-1, blocks_bytes) as blocks:  # memory that begins at a block, too
             done = 0
             with memoryview(blocks) as view:
                 while done < len(view):

@@ -238,6 +238,19 @@ async def test_what_may_be_done_twice_is_sent_again_before_all_that_comes_later(
     assert router.budget(LeaderId(1)).taken_bytes == 0
 
 
+async def test_a_leader_that_ends_with_a_request_is_not_sent_it_for_ever(world, router):
+    async def script(head, request):
+        for connection in tuple(leader.connections):
+            connection.abort()
+
+    leader = await world.leader(1, script)
+    await world.settled()
+    with pytest.raises(UnansweredError):
+        await router.send_entity(LeaderId(1), epoch_request(1), may_repeat=True)
+    assert 2 <= len(leader.requests) <= 8
+    assert router.budget(LeaderId(1)).taken_bytes == 0
+
+
 async def test_what_is_sent_again_is_not_known_to_be_undone_when_its_leader_does_not_come_back(world, router):
     leader = await world.leader(1, lambda head, request: None)
     await world.settled()
