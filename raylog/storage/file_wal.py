@@ -189,7 +189,7 @@ class FileWal:
             log=self._log,
             on_change=self._work.set,
         )
-        self._pool.doom(self._leftovers.blank_names)
+        self._pool.doom(self._leftovers.aside_names)
         self._segments = SegmentLog(leader_id=self._leader_id, epoch=self._epoch, cuts=self._cuts, pool=self._pool)
         self._tasks = (
             asyncio.create_task(self._guarded(self._pool.run), name=f"wal-spares-{self._leader_id}"),

@@ -8,6 +8,7 @@ Rules that every implementation keeps:
 - Errors are ``OSError``; calls block and may run in a thread.
 """
 
+import contextlib
 import errno
 import mmap
 import os
@@ -19,6 +20,7 @@ from raylog.model.buffers import Buffer
 from raylog.storage.wal_format import FENCE_BYTES
 
 _FENCE_NAME = "fence"
+_ASIDE = ".aside"
 _ZERO_CHUNK = bytes(1 << 20)
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 _BLOCK_BYTES = 4096
@@ -48,7 +50,7 @@ class WalDisk(Protocol):
         ...
 
     def names(self) -> list[str]:
-        """The segments' names, sorted."""
+        """The names of the segments, and of those set aside, sorted."""
         ...
 
     def create(self, name: str, size_bytes: int) -> SegmentFile:
@@ -59,6 +61,11 @@ class WalDisk(Protocol):
         """A segment as the disk has it, for reading."""
         ...
 
+    def set_aside(self, names: Sequence[str]) -> None:
+        """Rename segments, at once, to what ``is_set_aside`` knows: who looks for segments finds them no more, and who has them open
+        does not notice. After a power loss they may have their names again."""
+        ...
+
     def remove(self, names: Sequence[str]) -> None: ...
 
     def read_fence(self) -> bytes: ...
@@ -66,6 +73,15 @@ class WalDisk(Protocol):
     def write_fence(self, position: int, mark: bytes) -> None:
         """Write a mark; makes the folder and the fence file when they are missing."""
         ...
+
+
+def aside(name: str) -> str:
+    """A segment's name once it is set aside."""
+    return name + _ASIDE
+
+
+def is_set_aside(name: str) -> bool:
+    return name.endswith(_ASIDE)
 
 
 class PosixSegment:
@@ -182,6 +198,11 @@ class PosixDisk:
             os.close(fd)
             raise
         return kind(fd, name)
+
+    def set_aside(self, names: Sequence[str]) -> None:
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                (self.folder / name).rename(self.folder / aside(name))
 
     def remove(self, names: Sequence[str]) -> None:
         for name in names:

@@ -16,7 +16,7 @@ from itertools import takewhile
 from raylog.model.errors import CorruptError, FencedError, reading
 from raylog.model.ids import LeaderId, LogEpoch, Lsn
 from raylog.storage.wal import WalEntry
-from raylog.storage.wal_disk import SegmentFile, WalDisk
+from raylog.storage.wal_disk import SegmentFile, WalDisk, aside, is_set_aside
 from raylog.storage.wal_format import (
     HEADER_BYTES_MAX,
     SegmentHeader,
@@ -52,18 +52,20 @@ class Leftovers:
     """What to recover, oldest first."""
     names: tuple[str, ...]
     """The segments of earlier epochs, to be removed once their content is in the bucket."""
-    blank_names: tuple[str, ...]
-    """Segments that nothing was ever acknowledged from: spares, and those whose first write was torn."""
+    aside_names: tuple[str, ...]
+    """Segments that nothing was ever acknowledged from, spares and those whose first write was torn: set aside, as what their
+    writers may still write into them is nobody's."""
     newest: LogEpoch
     """That has written anything; 0: none."""
 
 
 def find_leftovers(disk: WalDisk, leader_id: LeaderId, epoch: LogEpoch) -> Leftovers:
-    """Look at what is in the folder of a writer that opens at ``epoch``. Blocking.
+    """Look at what is in the folder of a writer that opens at ``epoch``, and set aside what is nothing. Blocking.
 
     Raises FencedError when a later epoch has written here, CorruptError for another leader's segment or a newer format.
     """
-    names = [name for name in disk.names() if epoch_of(name) is not None]
+    found = disk.names()
+    names = [name for name in found if epoch_of(name) is not None]
     looks = [(name, _look(disk, name)) for name in names]
     segments = [segment for _, segment in looks if segment is not None]
     for segment in segments:
@@ -76,10 +78,12 @@ def find_leftovers(disk: WalDisk, leader_id: LeaderId, epoch: LogEpoch) -> Lefto
     for segment in segments:
         if segment.header.epoch == newest:
             limits.update(segment.header.cuts)
+    blank_names = [name for name, segment in looks if segment is None]
+    disk.set_aside(blank_names)
     return Leftovers(
         epochs=tuple(_old_epochs(segments, limits)),
         names=tuple(segment.name for segment in segments),
-        blank_names=tuple(name for name, segment in looks if segment is None),
+        aside_names=(*filter(is_set_aside, found), *map(aside, blank_names)),
         newest=newest,
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from raylog.storage.wal_disk import aside
 from raylog.storage.wal_format import FENCE_BYTES
 from tests.sim.loop import Process, SimLoop, this_process
 from tests.sim.trace import Trace
@@ -89,6 +90,8 @@ class SimDisk:
         self.is_shared = is_shared
         self._trace = trace
         self._files: dict[str, _File] = {}
+        self._aside: list[str] = []
+        """Names before the renaming, of which the folder has not been synced since."""
         self._fence: bytearray | None = None
         self._calls_left: int | None = None
         self._works: list[_Work] = []
@@ -124,10 +127,18 @@ class SimDisk:
             self._files[name].sync()
         return SimSegment(self, self._files[name], name)
 
+    def set_aside(self, names: Sequence[str]) -> None:
+        for name in names:
+            self.call()
+            if name in self._files:
+                self._files[aside(name)] = self._files.pop(name)
+                self._aside.append(name)
+
     def remove(self, names: Sequence[str]) -> None:
         for name in names:
             self.call()
             self._files.pop(name, None)
+        self._aside.clear()
 
     def read_fence(self) -> bytes:
         self.call()
@@ -177,6 +188,10 @@ class SimDisk:
             if self.is_shared:
                 self.loop.later(self.rng.uniform(0, 2.0), self._arrive_late, list(self._files.values()))
             return
+        for name in self._aside:
+            if aside(name) in self._files and self.rng.random() < 0.5:
+                self._files[name] = self._files.pop(aside(name))
+        self._aside.clear()
         for file in self._files.values():
             file.lose(self.rng)
 

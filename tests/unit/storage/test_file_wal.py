@@ -244,6 +244,20 @@ async def test_a_taker_fences_the_writer_before_it_acknowledges(disk: PosixDisk)
     await third.wal.close()
 
 
+async def test_what_a_fenced_writer_puts_into_its_first_segment_late_is_nobodys(disk: PosixDisk) -> None:
+    fenced = await Writer(disk).open(1)
+    await turn_until(lambda: fenced.wal._pool._spares)
+    taker = await Writer(disk).open(2)
+    fenced.wal.append(entry(1))
+    await fenced.until(lambda: bool(fenced.fatal))
+    # What the taker removes later is nothing that anybody has shown meanwhile.
+    third = await Writer(disk).open(3)
+    assert third.recovered == []
+    for writer in (fenced, taker, third):
+        await writer.wal.close()
+    assert all(name.startswith("0000000003") for name in disk.names()[1:]), disk.names()
+
+
 async def test_what_a_taker_has_shown_stays_when_the_taker_before_it_writes_late(disk: PosixDisk) -> None:
     first = await Writer(disk).open(1)
     first.wal.append(entry(1))

@@ -19,6 +19,7 @@ from raylog.model.clock import SystemClock
 from raylog.model.ids import LeaderId, LogEpoch, Lsn, TopicId, TopicPartition
 from raylog.storage.file_wal import FileWal, FileWalLimits
 from raylog.storage.wal import FlushPolicy, WalEntry
+from raylog.storage.wal_disk import aside
 from raylog.storage.wal_format import FENCE_BYTES
 
 _T = TypeVar("_T")
@@ -96,6 +97,11 @@ class CrashDisk:
     def open(self, name: str) -> "CrashSegment":
         self.files[name].sync()
         return CrashSegment(self, name)
+
+    def set_aside(self, names: Sequence[str]) -> None:
+        for name in names:
+            self.step()
+            self.files[aside(name)] = self.files.pop(name)
 
     def remove(self, names: Sequence[str]) -> None:
         for name in names:
