@@ -62,8 +62,10 @@ class WalDisk(Protocol):
         ...
 
     def set_aside(self, names: Sequence[str]) -> None:
-        """Rename segments, at once, to what ``is_set_aside`` knows: who looks for segments finds them no more, and who has them open
-        does not notice. After a power loss they may have their names again."""
+        """Rename segments, at once, as ``aside`` says: who looks for segments finds them no more, who has them open goes on.
+
+        After a power loss they may have their names again.
+        """
         ...
 
     def remove(self, names: Sequence[str]) -> None: ...
