@@ -156,6 +156,8 @@ class FileWal:
 
     def _claim(self, cuts: Mapping[LogEpoch, Lsn]) -> str:
         """Have what was recovered be what every later taker recovers, too; the claim's name. Blocking."""
+        assert self._leftovers is not None
+        self._disk.remove(self._leftovers.aside_names)  # the disk may be full
         name = segment_name(self._epoch, 0)
         header = SegmentHeader(leader_id=self._leader_id, epoch=self._epoch, generation=0, first_lsn=Lsn(1), cuts=cuts)
         segment = self._disk.create(name, header.size_bytes)
