@@ -36,7 +36,7 @@ from raylog.protocol.wire import response_correlation_id, with_correlation_id
 
 _NEVER = float("inf")
 _RETURN_S = 0.3
-"""A leader that was lost is expected back for so long. One whose WAL is a file takes 0.1 to 0.25 s for that."""
+"""A leader that was lost is expected back for so long. One whose WAL is a file takes 0.06 to 0.15 s for that."""
 _RETURN_LOOK_S = 0.01
 """Between two tries to connect to it; one costs a few system calls."""
 _REPEATS_MAX = 4
