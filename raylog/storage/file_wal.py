@@ -77,9 +77,8 @@ class FileWal:
         self._epoch = LogEpoch(0)
         self._leftovers: Leftovers | None = None
         self._has_rival = False
-        """An earlier writer has held the WAL and not written to it, and may still do so."""
+        """There is something to recover, and an earlier writer has held the WAL and not written to it, and may still do so."""
         self._cuts: dict[LogEpoch, Lsn] | None = None
-        self._claim_name = ""
         self._pool: SegmentPool | None = None
         self._segments: SegmentLog | None = None
         self._on_durable: Callable[[Lsn], None] | None = None
@@ -128,7 +127,8 @@ class FileWal:
         page = self._disk.read_fence()
         self._check_not_above(epoch, page)
         leftovers = find_leftovers(self._disk, self._leader_id, epoch)
-        self._has_rival = highest_fence_mark(page, self._leader_id, below=epoch) > leftovers.newest
+        rival = highest_fence_mark(page, self._leader_id, below=epoch)
+        self._has_rival = bool(leftovers.epochs) and rival > leftovers.newest
         return leftovers
 
     def _check_not_above(self, epoch: LogEpoch, fence_page: bytes) -> None:
@@ -149,24 +149,22 @@ class FileWal:
                 for entry in entries:
                     yield entry
             cuts[old.epoch] = Lsn(next_lsn - 1)
-        if self._has_rival and cuts:
-            self._claim_name = await self._offload(lambda: self._claim(cuts))
+        if self._has_rival:
+            await self._offload(lambda: self._claim(cuts))
         await self._offload(lambda: self._check_not_above(self._epoch, self._disk.read_fence()))
         self._cuts = cuts
 
-    def _claim(self, cuts: Mapping[LogEpoch, Lsn]) -> str:
-        """Have what was recovered be what every later taker recovers, too; the claim's name. Blocking."""
+    def _claim(self, cuts: Mapping[LogEpoch, Lsn]) -> None:
+        """Have what was recovered be what every later taker recovers, too. Blocking."""
         assert self._leftovers is not None
         self._disk.remove(self._leftovers.aside_names)  # the disk may be full
-        name = segment_name(self._epoch, 0)
         header = SegmentHeader(leader_id=self._leader_id, epoch=self._epoch, generation=0, first_lsn=Lsn(1), cuts=cuts)
-        segment = self._disk.create(name, header.size_bytes)
+        segment = self._disk.create(segment_name(self._epoch, 0), header.size_bytes)
         try:
             segment.write([header.encode()], 0)
             segment.sync()
         finally:
             segment.close()
-        return name
 
     def _read_segment(self, old: OldEpoch, index: int, next_lsn: Lsn) -> list[WalEntry]:
         try:
@@ -227,8 +225,8 @@ class FileWal:
         # fenced writer adds behind them would count. That an entry of ours is in a slot says that theirs, before it, are.
         if self._leftovers is not None and lsn > 0 and self._synced_lsn > 0:
             self._pool.doom(self._leftovers.names)
-            if self._claim_name:
-                self._pool.doom([self._claim_name])
+            if self._has_rival:
+                self._pool.doom([segment_name(self._epoch, 0)])
             self._leftovers = None
         self._segments.trim(Lsn(min(lsn, self._synced_lsn)))
         self._acknowledge(lsn)

@@ -116,7 +116,7 @@ def fence_look_after_the_reading() -> Iterator[None]:
 @mutation
 def claim_before_an_earlier_takers_cuts() -> Iterator[None]:
     """A taker shows what it has read of the WAL while an earlier one, that has read less, may still write its cuts."""
-    with patch.object(FileWal, "_claim", lambda *_: ""):
+    with patch.object(FileWal, "_claim", lambda *_: None):
         yield
 
 
