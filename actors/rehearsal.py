@@ -1,9 +1,9 @@
 """A spare worker's rehearsal: it is a leader twice, in a folder of its own, before it is one in earnest.
 
 What Python does for the first time takes it several times as long as later: modules come in where they are first needed, calls
-find no caches, code has no fast form yet. Of a leader's start that was more than half the processor time, which leaders that
-have died together need at the same moment. So what a leader does from its start to its first answer has been done once before:
-the second life here recovers what the first has left in a log and a WAL, as a successor does.
+find no caches, code has no fast form yet. Leaders that have died together need that processor time at the same moment
+(docs/decisions/0010 has the figures). So what a leader does from its start to its first answer has been done once before: the
+second life here recovers what the first has left in a log and a WAL, as a successor does.
 """
 
 import asyncio
@@ -17,12 +17,11 @@ from typing import Any
 from uuid import UUID
 
 import uvloop
-from kio.index import load_payload_module
-from kio.static.constants import EntityType
 from kio.static.protocol import Payload
 from prometheus_client import CollectorRegistry
 
 from actors.controller_client import RayControllerClient
+from gateway.messages import request_types
 from raylog.leader.leader import Leader
 from raylog.leader.registry import served_apis
 from raylog.model.admin import Assignment, LeaderAssignments
@@ -33,11 +32,11 @@ from raylog.model.limits import Limits
 from raylog.model.routing import LeaderEndpoint
 from raylog.protocol.batch import Record, encode_batch
 from raylog.protocol.framing import SIZE_BYTES
+from raylog.protocol.single_produce import PRODUCE
 from raylog.protocol.wire import decode_response, encode_request, ms
 from raylog.storage.store_url import open_store
 from raylog.storage.wal_class import open_wal, parse_wal_class
 
-_PRODUCE = 0
 _LEADER = LeaderId(0)
 _NODE = _TOPIC = "rehearsal"
 _PARTITION = TopicPartition(TopicId(UUID(int=1)), 0)
@@ -112,8 +111,8 @@ class _Prompter(RayControllerClient):
 
 async def _produce(endpoint: LeaderEndpoint) -> None:
     """One batch, as a gateway sends it, and its answer. Raises RuntimeError when that is an error."""
-    version = served_apis()[_PRODUCE].max_version
-    types: Any = load_payload_module(_PRODUCE, version, EntityType.request)
+    version = served_apis()[PRODUCE].max_version
+    types = request_types(PRODUCE, version)
     records = encode_batch([Record(value=b"", timestamp_ms=SystemClock().wall_ms())])
     part = types.PartitionProduceData(index=_PARTITION.partition, records=records)
     topic = types.TopicProduceData(topic_id=_PARTITION.topic_id, partition_data=(part,))
@@ -122,7 +121,7 @@ async def _produce(endpoint: LeaderEndpoint) -> None:
     writer.writelines(encode_request(request, correlation_id=1))
     answer = await reader.readexactly(int.from_bytes(await reader.readexactly(SIZE_BYTES), "big"))
     writer.close()
-    response: Any = decode_response(_PRODUCE, version, answer)[1]
+    response: Any = decode_response(PRODUCE, version, answer)[1]
     ((part,),) = (topic.partition_responses for topic in response.responses)
     if part.error_code:
         raise RuntimeError(f"The rehearsal's batch was refused: {part.error_code.name}.")

@@ -47,6 +47,12 @@ def router(world):
     return world.gateway._server.services.router
 
 
+async def lose(world, router, leader) -> None:
+    """Kill the leader; returns when the gateway knows."""
+    await leader.kill()
+    await world.until(lambda: router._channels._lost_at_s)
+
+
 async def test_answers_are_matched_by_correlation_id(world, router):
     gates = [asyncio.Event() for _ in range(5)]
 
@@ -134,8 +140,7 @@ async def test_a_leader_that_was_lost_is_waited_for_wherever_it_comes_back(world
     leader = await world.leader(1, lambda head, request: epoch_answer(request))
     await world.settled()
     await router.send(LeaderId(1), epoch_request(0))
-    await leader.kill()
-    await world.until(lambda: router._channels._lost_at_s)
+    await lose(world, router, leader)
     asked = [router.send_entity(LeaderId(1), epoch_request(epoch)) for epoch in range(1, 4)]
     await asyncio.sleep(0)
     if is_told:  # it has another node's paths there
@@ -163,8 +168,7 @@ async def test_a_leader_that_was_lost_is_waited_for_when_the_routes_tell_of_its_
     leader.requests.clear()
     leader.script = lambda head, request: epoch_answer(request)
     later = replace(leader.endpoint, log_epoch=LogEpoch(2), unix_path=leader.endpoint.later_sockets()[0])
-    await leader.kill()
-    await world.until(lambda: router._channels._lost_at_s)
+    await lose(world, router, leader)
     if is_told_first:
         world.controller.publish(leaders={})
         await world.settled()
@@ -188,8 +192,7 @@ async def test_a_leader_that_is_found_again_stays_so_when_the_routes_have_news_o
     leader = await world.leader(1, lambda head, request: epoch_answer(request))
     await world.settled()
     await router.send(LeaderId(1), epoch_request(0))
-    await leader.kill()
-    await world.until(lambda: router._channels._lost_at_s)
+    await lose(world, router, leader)
     connect = router._channels._connect
 
     async def connect_while_there_is_news(endpoint, protocol):
@@ -218,8 +221,7 @@ async def test_what_may_be_done_twice_is_sent_again_before_all_that_comes_later(
     leader.requests.clear()
     leader.script = lambda head, request: epoch_answer(request)
     if is_dropped:
-        await leader.kill()
-        await world.until(lambda: router._channels._lost_at_s)
+        await lose(world, router, leader)
         await leader.start()
     else:  # its old open hangs
         silent = leader
@@ -258,8 +260,7 @@ async def test_what_is_sent_again_is_not_known_to_be_undone_when_its_leader_does
     given_up = router.send_entity(LeaderId(1), epoch_request(2), may_repeat=True)
     await leader.received(2)
     given_up.cancel()
-    await leader.kill()
-    await world.until(lambda: router._channels._lost_at_s)
+    await lose(world, router, leader)
     assert not asked.done()
     world.clock.added_s += 1
     with pytest.raises(UnansweredError):
@@ -271,8 +272,7 @@ async def test_a_leader_that_was_lost_is_waited_for_no_longer_than_a_moment(worl
     leader = await world.leader(1, lambda head, request: epoch_answer(request))
     await world.settled()
     await router.send(LeaderId(1), epoch_request(0))
-    await leader.kill()
-    await world.until(lambda: router._channels._lost_at_s)
+    await lose(world, router, leader)
     asked = router.send_entity(LeaderId(1), epoch_request(1))
     await asyncio.sleep(0)
     assert not asked.done()
