@@ -13,7 +13,7 @@
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -25,6 +25,7 @@ from gateway.cluster_view import said_zone
 from gateway.context import GatewayServices, RequestContext
 from gateway.log_limit import LogLimit
 from gateway.metrics import GatewayMetrics
+from gateway.next_fetch import NextFetch
 from gateway.registry import Answer, Api, CloseConnection
 from gateway.zone_traffic import Link, ZoneTraffic
 from raylog.model.buffers import Buffer
@@ -98,6 +99,7 @@ class ClientConnection(FrameProtocol):
         limits = shared.services.limits
         super().__init__(max_frame_bytes=limits.request_bytes_max)
         self.fetch_turn = asyncio.Lock()
+        self.next_fetch = NextFetch()
         self.host = ""
         self.port = -1
         self.last_active_s = shared.services.clock.monotonic()
@@ -119,6 +121,7 @@ class ClientConnection(FrameProtocol):
         self._has_asked = False
         self._is_gone = False
         self._is_finishing = False
+        self._when_sent: Callable[[], None] | None = None
 
     # What the server asks
 
@@ -174,6 +177,9 @@ class ClientConnection(FrameProtocol):
         budget.when_below(self._released)
         self._regulate_reading()
 
+    def when_sent(self, then: Callable[[], None]) -> None:
+        self._when_sent = then
+
     async def ready_for_records(self) -> None:
         await self.drained()
 
@@ -197,6 +203,8 @@ class ClientConnection(FrameProtocol):
         self._shared.in_flight.give_back(self._slot_bytes)
         self._slots.clear()
         self._slot_bytes = 0
+        self._when_sent = None
+        self.next_fetch.drop()
         self._arrived()
         self._taken()
 
@@ -251,6 +259,11 @@ class ClientConnection(FrameProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._regulate_reading()
+
+    def files_sent(self) -> None:
+        if self._when_sent is not None and not self.is_sending_files:
+            then, self._when_sent = self._when_sent, None
+            then()
 
     # From request to answer
 
@@ -379,6 +392,8 @@ class ClientConnection(FrameProtocol):
             metrics = self._shared.metrics.apis[slot.api.key]
             metrics.answered(now - slot.received_s, slot.size_bytes + SIZE_BYTES, answer_bytes)
         self.last_active_s = now
+        if self._when_sent is not None:
+            asyncio.get_running_loop().call_soon(self.files_sent)
         if self._is_finishing and not slots:
             self.close()
         elif not self.is_reading:

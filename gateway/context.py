@@ -1,6 +1,7 @@
 """What a handler gets beside the request: who asks, and the gateway's services."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +24,7 @@ from raylog.protocol.wire import RequestHead
 from raylog.storage.block_cache import BlockCache
 
 if TYPE_CHECKING:
+    from gateway.next_fetch import NextFetch
     from gateway.plan_cache import PlanCache
     from gateway.registry import ApiTable
 
@@ -63,6 +65,8 @@ class Client(Protocol):
     port: int
     fetch_turn: asyncio.Lock
     """Held by the one fetch of the connection that runs."""
+    next_fetch: "NextFetch"
+    """What is ready for the one after it."""
 
     @property
     def is_writable(self) -> bool:
@@ -74,6 +78,11 @@ class Client(Protocol):
 
         Raises ConnectionResetError when the connection is gone.
         """
+        ...
+
+    def when_sent(self, then: Callable[[], None]) -> None:
+        """Call ``then`` when the answer that is being made has left: there is nothing to do for the client until it has taken it
+        and asks again. Only the last one is called, and none once the connection is gone."""
         ...
 
     def hold(self, budget: Budget) -> None:

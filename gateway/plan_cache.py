@@ -37,7 +37,9 @@ _Key = tuple[str, int, int, int, Any, int]
 """Client's host and port, API version, isolation level, topic, partition."""
 
 
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
+    """What a leader has said of a partition."""
+
     leader_id: LeaderId
     leader_epoch: int
     """As the client named it."""
@@ -60,7 +62,7 @@ class PlanCache:
         self._clock = clock
         self._ahead_bytes = ahead_bytes
         self._plan_s_max = plan_s_max
-        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._kept: OrderedDict[_Key, Kept] = OrderedDict()
 
     def find(self, context: RequestContext, request: Any, parts: FetchParts) -> tuple[Answers, FetchParts]:
         """Answers to those of the request's partitions that a plan is here for, and the others."""
@@ -87,7 +89,14 @@ class PlanCache:
                 del answers[key]
         return answers, others
 
-    def _follow(self, key: _Key, leader_id: LeaderId, request: Any, partition: Any, now: float) -> _Kept | None:
+    def follow(
+        self, context: RequestContext, request: Any, leader_id: LeaderId, topic: Any, partition: Any
+    ) -> Kept | None:
+        """What is kept of one partition, if it is enough for the request."""
+        key = _key(context, request, topic, partition)
+        return self._follow(key, leader_id, request, partition, self._clock.monotonic())
+
+    def _follow(self, key: _Key, leader_id: LeaderId, request: Any, partition: Any, now: float) -> Kept | None:
         """What is kept of the partition, if its plan is long enough for what the request wants, or it was at its end; or None."""
         kept = self._kept.get(key)
         if kept is None or not _is_of(kept, leader_id, partition, now):
@@ -131,7 +140,7 @@ class PlanCache:
                 else:
                     continue
                 half_s, until_s = now + lasts_s / 2, now + lasts_s
-                self._kept[key] = _Kept(leader_id, _epoch(partition), half_s, until_s, answer, half_bytes)
+                self._kept[key] = Kept(leader_id, _epoch(partition), half_s, until_s, answer, half_bytes)
                 self._kept.move_to_end(key)
 
     def _leads_to(self, key: _Key, partition: Any) -> bool:
@@ -163,7 +172,7 @@ def _epoch(partition: Any) -> int:
     return epoch
 
 
-def _is_of(kept: _Kept, leader_id: LeaderId, partition: Any, now: float) -> bool:
+def _is_of(kept: Kept, leader_id: LeaderId, partition: Any, now: float) -> bool:
     return (
         now < kept.until_s
         and kept.leader_id == leader_id

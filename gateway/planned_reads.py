@@ -64,6 +64,19 @@ class Ranges(NamedTuple):
         parts = [part for part in self.at_hand if part is not None]
         return RecordsParts(parts) if len(parts) == len(self.at_hand) else None
 
+    @property
+    def end_offset(self) -> int:
+        """One above the last one of what is to be given, which is something."""
+        return self.wanted[-1].last_offset + 1
+
+
+class Filled(NamedTuple):
+    """Answers as clients see them."""
+
+    answers: Answers
+    ends: dict[PartitionKey, int]
+    """Where the records end of those partitions for which nothing had to be read."""
+
 
 class _Read(NamedTuple):
     """A partition of the answer of which something has to be read."""
@@ -78,29 +91,29 @@ class _Read(NamedTuple):
     """At most so many are read."""
 
 
-async def fill_in(context: RequestContext, request: Any, answers: Answers) -> Answers:
+async def fill_in(context: RequestContext, request: Any, answers: Answers) -> Filled:
     """``answers`` with records in place of plans, within the request's ``max_bytes``, counted in the request's order.
 
     Records that several leaders gave beyond it, as each must give a batch however small the limit is, are taken out again.
     """
     filled, reads = _fill_at_hand(context, request, answers)
     if reads:
-        filled.update(await _read_all(context, request, reads))
+        filled.answers.update(await _read_all(context, request, reads))
     return filled
 
 
-def fill_at_hand(context: RequestContext, request: Any, answers: Answers) -> Answers | None:
+def fill_at_hand(context: RequestContext, request: Any, answers: Answers) -> Filled | None:
     """What ``fill_in`` gives, if nothing has to be read for it."""
     filled, reads = _fill_at_hand(context, request, answers)
     return None if reads else filled
 
 
-def _fill_at_hand(context: RequestContext, request: Any, answers: Answers) -> tuple[Answers, dict[PartitionKey, _Read]]:
+def _fill_at_hand(context: RequestContext, request: Any, answers: Answers) -> tuple[Filled, dict[PartitionKey, _Read]]:
     """The answers as far as nothing has to be read, and what has to be."""
     limits, memory = context.services.limits, context.services.answers
     limit_bytes = min(request.max_bytes, limits.fetch_bytes_max)
     given_bytes = planned_bytes = 0
-    filled = dict(answers)
+    filled = Filled(dict(answers), {})
     reads: dict[PartitionKey, _Read] = {}
     for topic, partition in request_order(request):
         key = topic_key(topic), partition.partition
@@ -119,15 +132,17 @@ def _fill_at_hand(context: RequestContext, request: Any, answers: Answers) -> tu
             if records is None and not reads and 2 * given_bytes >= limit_bytes:
                 records = RecordsParts()  # the answer goes without it rather than wait for the last bit of it
             if records is not None:
-                filled[key] = answer.with_records(records)
+                filled.answers[key] = answer.with_records(records)
                 size_bytes = len(records)
+                if size_bytes:
+                    filled.ends[key] = found.end_offset
             else:
                 size_bytes = min(left_bytes, size_bytes)
                 planned_bytes += size_bytes
                 reads[key] = _Read(topic, partition, answer, bounds, found, size_bytes)
         elif not has_to_give and given_bytes + size_bytes > limit_bytes:
             size_bytes = 0
-            filled[key] = replace(answer, records=b"")
+            filled.answers[key] = replace(answer, records=b"")
         given_bytes += size_bytes
     return filled, reads
 

@@ -57,11 +57,18 @@ def _at_once(context: RequestContext, request: Any) -> Payload | None:
         return None
     if _is_memory_used_up(context):
         return None
-    known, others = services.plan_cache.find(context, request, sort_by_leader(context, request))
+    ready = client.next_fetch.take(context, request)
+    if ready is not None:
+        return response(context, request, ready)
+    parts = sort_by_leader(context, request)
+    known, others = services.plan_cache.find(context, request, parts)
     if others.by_leader or not _is_enough(request, known):
         return None
     filled = fill_at_hand(context, request, known | others.refused)
-    return None if filled is None else response(context, request, filled)
+    if filled is None:
+        return None
+    client.next_fetch.follow(context, request, parts, filled.ends)
+    return response(context, request, filled.answers)
 
 
 async def _in_turn(context: RequestContext, request: Any) -> Payload | Buffer:
@@ -69,7 +76,9 @@ async def _in_turn(context: RequestContext, request: Any) -> Payload | Buffer:
         request, answers = await _ask_when_ready(context, request)
         if not isinstance(answers, dict):
             return answers
-        return response(context, request, await fill_in(context, request, answers))
+        filled = await fill_in(context, request, answers)
+        context.client.next_fetch.follow(context, request, sort_by_leader(context, request), filled.ends)
+        return response(context, request, filled.answers)
 
 
 async def _ask_when_ready(context: RequestContext, request: Any) -> tuple[Any, Answers | Buffer]:

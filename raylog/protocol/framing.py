@@ -98,6 +98,9 @@ class FrameProtocol(asyncio.BufferedProtocol):
     def connection_opened(self) -> None:
         """The transport is there."""
 
+    def files_sent(self) -> None:
+        """Parts of files that had to wait for the peer have all left."""
+
     def connection_closed(self, error: Exception | None) -> None:
         """The connection is gone, with or without an error. Nothing is called after this."""
 
@@ -132,6 +135,11 @@ class FrameProtocol(asyncio.BufferedProtocol):
     @property
     def is_reading(self) -> bool:
         return not self._is_read_paused
+
+    @property
+    def is_sending_files(self) -> bool:
+        """Parts of files that were written, or what follows them, have not all left."""
+        return self._files is not None and self._files.unsent_bytes > 0
 
     def limit_unsent(self, bytes_max: int) -> None:
         """``is_writable`` is False above so many unsent bytes. Called when the connection is open."""
@@ -200,7 +208,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
         """Send what is queued, then close. Frames that are here already are not handed out any more."""
         self._send()
         self._is_closed = True
-        if self._transport is not None and not self._is_sending_files:
+        if self._transport is not None and not self.is_sending_files:
             self._transport.close()
 
     def abort(self) -> None:
@@ -269,16 +277,12 @@ class FrameProtocol(asyncio.BufferedProtocol):
         size_bytes, self._unsent_bytes = self._unsent_bytes, 0
         if unsent and self._transport is not None and not self._is_closed:
             self.traffic.sent_bytes += size_bytes
-            if self._is_sending_files or (size_bytes >= FILE_BYTES_MIN and has_files(unsent)):
+            if self.is_sending_files or (size_bytes >= FILE_BYTES_MIN and has_files(unsent)):
                 self._send_files(self._transport, unsent)
             else:
                 self._transport.writelines(cast(list[Buffer], unsent))
 
     # Parts of files
-
-    @property
-    def _is_sending_files(self) -> bool:
-        return self._files is not None and self._files.unsent_bytes > 0
 
     def _send_files(self, transport: asyncio.Transport, parts: list[Part]) -> None:
         try:
@@ -297,12 +301,14 @@ class FrameProtocol(asyncio.BufferedProtocol):
             self.pause_writing()
 
     def _files_sent(self) -> None:
-        if self._is_sending_files:
+        if self.is_sending_files:
             return
         if self._is_closed and self._transport is not None:
             self._transport.close()
-        elif self._is_write_paused:
+            return
+        if self._is_write_paused:
             self.resume_writing()
+        self.files_sent()
 
     def _files_failed(self, error: OSError) -> None:
         self.abort()

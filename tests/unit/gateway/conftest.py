@@ -33,6 +33,8 @@ from raylog.storage.memory_store import MemoryStore
 from raylog.storage.object_store import ObjectStore
 from raylog.storage.wal import FlushPolicy
 
+from .old_log import old  # noqa: F401  (a fixture)
+
 NODE = "node-a"
 OBJECT_POLICY = FlushPolicy(interval_ms=5, max_bytes=1 << 20, immediate=True)
 

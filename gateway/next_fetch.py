@@ -1,0 +1,162 @@
+"""What a connection's next fetch will want, made ready while its client is at work on what it has got.
+
+A consumer that catches up asks for what follows as soon as it is through with an answer, and waits for it; until then its gateway
+has nothing to do for it. So once an answer has left, what the plans lead to next is looked up as if it had been asked for. Rules:
+
+- Only what the system has in memory is made ready: nothing is read for a fetch that may never come.
+- A fetch is answered from here if each of its partitions is here, at the offset and with the limits and epochs that it names, and
+  the routes are those of then; else it takes its usual way, and what is here is dropped.
+- What is here was true when it was made ready, and may be as old as the plans that it comes from.
+- As it keeps files open, it is dropped when nobody has asked for it in a moment.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from gateway.context import RequestContext
+from gateway.fetching import Answers, FetchParts, PartitionKey, PlannedAnswer, end_offset, request_order, topic_key
+from gateway.planned_reads import Bounds, look_up
+from gateway.routing import RouteIndex
+from raylog.model.ids import LeaderId
+
+_PARTITIONS_MAX: Final = 32
+"""Of one fetch; more are not made ready, as others would wait for it."""
+_UNUSED_S: Final = 1.0
+"""What is ready is dropped after so long, and within twice that."""
+
+
+class _Ready(NamedTuple):
+    """A partition's answer."""
+
+    answer: Any
+    """As clients see it."""
+    size_bytes: int
+    until_s: float
+    partition: Any
+    """Of the request that it answers."""
+    next_offset: int
+    """Where the fetch after that goes on."""
+    leader_id: LeaderId
+
+
+class _Expected(NamedTuple):
+    """A partition of the next fetch."""
+
+    topic: Any
+    partition: Any
+    """Both as the request will have them."""
+    leader_id: LeaderId
+
+
+class NextFetch:
+    """One connection's."""
+
+    def __init__(self) -> None:
+        self._context: RequestContext | None = None
+        """Of the last fetch, with its request:"""
+        self._request: Any = None
+        self._index: RouteIndex | None = None
+        """The routes as they were then."""
+        self._expected: list[_Expected] = []
+        self._ready: dict[PartitionKey, _Ready] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_unused = False
+
+    def take(self, context: RequestContext, request: Any) -> Answers | None:
+        """The answers to all of the request's partitions, if they are ready and as much as it wants. What follows them is made
+        ready in turn."""
+        ready, self._ready = self._ready, {}
+        if not ready or self._request.isolation_level != request.isolation_level:
+            return None
+        services = context.services
+        if self._index is not services.routes.index:
+            return None
+        now = services.clock.monotonic()
+        answers: Answers = {}
+        expected = []
+        size_bytes = 0
+        for topic, partition in request_order(request):
+            key = topic_key(topic), partition.partition
+            found = ready.get(key)
+            if found is None or found.partition != partition or now >= found.until_s:
+                return None
+            answers[key] = found.answer
+            size_bytes += found.size_bytes
+            expected.append(_Expected(topic, replace(partition, fetch_offset=found.next_offset), found.leader_id))
+        limit_bytes = min(request.max_bytes, services.limits.fetch_bytes_max)
+        if size_bytes < max(1, request.min_bytes) or size_bytes > limit_bytes:
+            return None
+        self._expect(context, request, expected)
+        return answers
+
+    def follow(
+        self, context: RequestContext, request: Any, parts: FetchParts, ends: Mapping[PartitionKey, int]
+    ) -> None:
+        """Make ready what follows an answer, whose partitions end at ``ends``; those that are not there have got nothing."""
+        count = sum(map(len, parts.by_leader.values()))
+        if not ends or count > _PARTITIONS_MAX or not context.services.block_cache.has_files:
+            return
+        expected = []
+        for leader_id, pairs in parts.by_leader.items():
+            for topic, partition in pairs:
+                offset = ends.get((topic_key(topic), partition.partition), partition.fetch_offset)
+                expected.append(_Expected(topic, replace(partition, fetch_offset=offset), leader_id))
+        self._expect(context, request, expected)
+
+    def drop(self) -> None:
+        """Nothing more is asked for; what is ready is let go."""
+        self._context = self._request = self._index = None
+        self._expected = []
+        self._ready = {}
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expect(self, context: RequestContext, request: Any, expected: list[_Expected]) -> None:
+        self._context, self._request, self._expected = context, request, expected
+        self._index = context.services.routes.index
+        context.client.when_sent(self._make_ready)
+
+    def _make_ready(self) -> None:
+        context, request = self._context, self._request
+        expected, self._expected = self._expected, []
+        if context is None or self._index is not context.services.routes.index:
+            return
+        for at in expected:
+            ready = _look_ahead(context, request, at)
+            if ready is not None:
+                self._ready[topic_key(at.topic), at.partition.partition] = ready
+        self._is_unused = False
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_UNUSED_S, self._strike)
+
+    def _strike(self) -> None:
+        if self._is_unused:
+            self.drop()
+            return
+        self._is_unused = True
+        self._timer = asyncio.get_running_loop().call_later(_UNUSED_S, self._strike)
+
+
+def _look_ahead(context: RequestContext, request: Any, at: _Expected) -> _Ready | None:
+    """What the partition will be answered, if no leader has to be asked and nothing has to be read for it."""
+    topic, partition, leader_id = at
+    kept = context.services.plan_cache.follow(context, request, leader_id, topic, partition)
+    if kept is None:
+        return None
+    answer = kept.answer
+    if not isinstance(answer, PlannedAnswer):
+        return _Ready(answer, 0, kept.until_s, partition, partition.fetch_offset, leader_id)
+    bounds = Bounds(
+        partition.fetch_offset,
+        end_offset(answer.answer, request),
+        min(partition.partition_max_bytes, context.services.limits.fetch_bytes_max),
+        has_to_give=False,
+    )
+    found = look_up(context, answer.plan, bounds)
+    records = found.all_at_hand()
+    if not records:
+        return None
+    return _Ready(answer.with_records(records), len(records), kept.until_s, partition, found.end_offset, leader_id)
