@@ -34,7 +34,7 @@ class Effort:
     by a tenth."""
 
 
-THOROUGH = Effort(seconds=6, warm_up_s=2, latency_seconds=15, latency_warm_up_s=3, bytes_max=1536 * MIB, readers=3)
+THOROUGH = Effort(seconds=6, warm_up_s=2, latency_seconds=15, latency_warm_up_s=3, bytes_max=1536 * MIB, readers=5)
 QUICK = Effort(seconds=2, warm_up_s=1, latency_seconds=4, latency_warm_up_s=1, bytes_max=512 * MIB, readers=1)
 
 
