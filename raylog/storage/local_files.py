@@ -76,11 +76,13 @@ def read_range(path: Path, start: int | None, length: int | None) -> bytes:
         os.close(fd)
 
 
-def read_in_memory(path: Path, start: int, scratch: memoryview) -> bytes | None:
-    """As many bytes from ``start`` as ``scratch`` holds, or the file has, without waiting for the disk; None if the system has
-    not all of them in memory."""
+def read_in_memory(path: Path, start: int | None, scratch: memoryview) -> bytes | None:
+    """As many bytes from ``start`` as ``scratch`` holds, or the file has, without waiting for the disk; with ``start`` None, the
+    last ones. None if the system has not all of them in memory."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        if start is None:
+            start = max(0, os.fstat(fd).st_size - len(scratch))
         try:
             count = os.preadv(fd, [scratch], start, os.RWF_NOWAIT)
         except BlockingIOError:

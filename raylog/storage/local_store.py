@@ -93,11 +93,8 @@ class LocalStore:
     async def get(
         self, key: str, *, start: int = 0, length: int | None = None, priority: Priority = Priority.TAIL
     ) -> bytes:
-        if length is not None and 0 < length <= len(self._scratch):
-            found = self._read_at_once(self._path(key), start, length)
-            if found is not None:
-                return found
-        return await self._run(lambda: self._read(key, start, length))
+        found = self._read_at_once(key, start, length)
+        return await self._run(lambda: self._read(key, start, length)) if found is None else found
 
     @property
     def has_files(self) -> bool:
@@ -112,7 +109,8 @@ class LocalStore:
             return None
 
     async def get_tail(self, key: str, length: int, *, priority: Priority = Priority.TAIL) -> bytes:
-        return await self._run(lambda: self._read(key, None, length))
+        found = self._read_at_once(key, None, length)
+        return await self._run(lambda: self._read(key, None, length)) if found is None else found
 
     async def head(self, key: str) -> ObjectMeta:
         return await self._run(lambda: self._head(key))
@@ -207,10 +205,13 @@ class LocalStore:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise NotFoundError(f"There is no object {key}.") from error
 
-    def _read_at_once(self, path: Path, start: int, length: int) -> bytes | None:
-        """None when the disk has to be asked, or anything is wrong: a thread finds out what."""
+    def _read_at_once(self, key: str, start: int | None, length: int | None) -> bytes | None:
+        """As ``_read``; None for more than may hold up the loop, when the disk has to be asked, or anything is wrong: a thread finds
+        out what."""
+        if length is None or not 0 < length <= len(self._scratch):
+            return None
         try:
-            return read_in_memory(path, start, self._scratch[:length])
+            return read_in_memory(self._path(key), start, self._scratch[:length])
         except OSError:
             return None
 

@@ -184,6 +184,8 @@ async def test_what_was_read_stays_when_more_is_read(tmp_path: Path) -> None:
     await store.put("b", [b"other"])
     first = await store.get("a", start=0, length=5)
     assert await store.get("b", start=1, length=100) == b"ther"
+    assert await store.get_tail("b", 3) == b"her"
+    assert await store.get_tail("b", 100) == b"other"
     assert await store.get("a", start=5, length=1) == b""
     assert first == b"first"
     await store.close()
@@ -213,10 +215,14 @@ async def test_what_is_not_in_memory_is_read_from_the_disk(
     await store.put("a", [b"content"])
     assert await store.get("a", start=0, length=7) == b"content"
     assert await store.get("a", start=3, length=9) == b"tent"
-    assert len(asked) == (1 if answer is _unable_to_tell else 3)  # once when the store is opened
+    assert await store.get_tail("a", 4) == b"tent"
+    assert await store.get_tail("a", 9) == b"content"
+    assert len(asked) == (1 if answer is _unable_to_tell else 5)  # once when the store is opened
     assert store.has_files == (answer is not _unable_to_tell)
     with pytest.raises(NotFoundError):
         await store.get("missing", start=0, length=1)
+    with pytest.raises(NotFoundError):
+        await store.get_tail("missing", 1)
     await store.close()
 
 
