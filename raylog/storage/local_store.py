@@ -206,8 +206,8 @@ class LocalStore:
             raise NotFoundError(f"There is no object {key}.") from error
 
     def _read_at_once(self, key: str, start: int | None, length: int | None) -> bytes | None:
-        """As ``_read``; None for more than may hold up the loop, when the disk has to be asked, or anything is wrong: a thread finds
-        out what."""
+        """As ``_read``; None for more than may hold up the loop, when the disk has to be asked, or anything is wrong: a thread
+        finds out what."""
         if length is None or not 0 < length <= len(self._scratch):
             return None
         try:
