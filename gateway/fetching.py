@@ -20,6 +20,7 @@ from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError, RetryError, StaleRouteError
 from raylog.model.ids import LeaderId, TopicId
 from raylog.model.logs import fields
+from raylog.model.routing import TopicRoute
 from raylog.protocol.gather import RecordsParts
 from raylog.protocol.internal import PLAN_BIT
 from raylog.protocol.wire import NO_THROTTLE, decode_response, ms, response_correlation_id, to_ms
@@ -67,16 +68,11 @@ class FetchParts:
 
 
 def sort_by_leader(context: RequestContext, request: Any) -> FetchParts:
-    router = context.router
-    by_id = context.head.api_version >= _FIRST_VERSION_WITH_TOPIC_IDS
     parts = FetchParts()
     for topic in request.topics:
-        route = router.topic_by_id(TopicId(topic.topic_id)) if by_id else router.topic(topic.topic)
-        unknown = ErrorCode.unknown_topic_id if by_id else ErrorCode.unknown_topic_or_partition
+        route = route_of(context, topic)
         for partition in topic.partitions:
-            error, leader_id = unknown, LeaderId(-1)
-            if route is not None:
-                error, leader_id = router.leader_of(route, partition.partition)
+            error, leader_id = leader_of(context, route, partition)
             if error is ErrorCode.none:
                 parts.by_leader.setdefault(leader_id, []).append((topic, partition))
             else:
@@ -84,6 +80,24 @@ def sort_by_leader(context: RequestContext, request: Any) -> FetchParts:
                     context, partition.partition, error
                 )
     return parts
+
+
+def route_of(context: RequestContext, topic: Any) -> TopicRoute | None:
+    """The route of a topic of the request, None if it is unknown."""
+    router = context.router
+    return router.topic_by_id(TopicId(topic.topic_id)) if _has_topic_ids(context) else router.topic(topic.topic)
+
+
+def leader_of(context: RequestContext, route: TopicRoute | None, partition: Any) -> tuple[ErrorCode, LeaderId]:
+    """The leader to ask for a partition of the request, with ``ErrorCode.none``; or what to answer when there is none."""
+    if route is not None:
+        return context.router.leader_of(route, partition.partition)
+    by_id = _has_topic_ids(context)
+    return (ErrorCode.unknown_topic_id if by_id else ErrorCode.unknown_topic_or_partition), LeaderId(-1)
+
+
+def _has_topic_ids(context: RequestContext) -> bool:
+    return context.head.api_version >= _FIRST_VERSION_WITH_TOPIC_IDS
 
 
 async def pass_through(context: RequestContext, leader_id: LeaderId, max_wait_ms: int) -> Buffer:

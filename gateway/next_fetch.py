@@ -15,11 +15,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
+from kio.schema.errors import ErrorCode
+
 from gateway.context import RequestContext
-from gateway.fetching import Answers, FetchParts, PartitionKey, PlannedAnswer, end_offset, request_order, topic_key
+from gateway.fetching import (
+    Answers,
+    PartitionKey,
+    PlannedAnswer,
+    end_offset,
+    leader_of,
+    request_order,
+    route_of,
+    topic_key,
+)
 from gateway.planned_reads import Bounds, look_up
 from gateway.routing import RouteIndex
-from raylog.model.ids import LeaderId
 
 _PARTITIONS_MAX: Final = 32
 """Of one fetch; more are not made ready, as others would wait for it."""
@@ -38,16 +48,6 @@ class _Ready(NamedTuple):
     """Of the request that it answers."""
     next_offset: int
     """Where the fetch after that goes on."""
-    leader_id: LeaderId
-
-
-class _Expected(NamedTuple):
-    """A partition of the next fetch."""
-
-    topic: Any
-    partition: Any
-    """Both as the request will have them."""
-    leader_id: LeaderId
 
 
 class NextFetch:
@@ -58,8 +58,9 @@ class NextFetch:
         """Of the last fetch, with its request:"""
         self._request: Any = None
         self._index: RouteIndex | None = None
-        """The routes as they were then."""
-        self._expected: list[_Expected] = []
+        """The routes that what is ready was made with."""
+        self._expected: list[tuple[Any, Any]] = []
+        """Topics and partitions as the next request will have them."""
         self._ready: dict[PartitionKey, _Ready] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_unused = False
@@ -84,25 +85,23 @@ class NextFetch:
                 return None
             answers[key] = found.answer
             size_bytes += found.size_bytes
-            expected.append(_Expected(topic, replace(partition, fetch_offset=found.next_offset), found.leader_id))
+            expected.append((topic, replace(partition, fetch_offset=found.next_offset)))
         limit_bytes = min(request.max_bytes, services.limits.fetch_bytes_max)
         if size_bytes < max(1, request.min_bytes) or size_bytes > limit_bytes:
             return None
         self._expect(context, request, expected)
         return answers
 
-    def follow(
-        self, context: RequestContext, request: Any, parts: FetchParts, ends: Mapping[PartitionKey, int]
-    ) -> None:
+    def follow(self, context: RequestContext, request: Any, ends: Mapping[PartitionKey, int]) -> None:
         """Make ready what follows an answer, whose partitions end at ``ends``; those that are not there have got nothing."""
-        count = sum(map(len, parts.by_leader.values()))
-        if not ends or count > _PARTITIONS_MAX or not context.services.block_cache.has_files:
+        if not ends or not context.services.block_cache.has_files:
+            return
+        if sum(len(topic.partitions) for topic in request.topics) > _PARTITIONS_MAX:
             return
         expected = []
-        for leader_id, pairs in parts.by_leader.items():
-            for topic, partition in pairs:
-                offset = ends.get((topic_key(topic), partition.partition), partition.fetch_offset)
-                expected.append(_Expected(topic, replace(partition, fetch_offset=offset), leader_id))
+        for topic, partition in request_order(request):
+            offset = ends.get((topic_key(topic), partition.partition), partition.fetch_offset)
+            expected.append((topic, replace(partition, fetch_offset=offset)))
         self._expect(context, request, expected)
 
     def drop(self) -> None:
@@ -114,20 +113,21 @@ class NextFetch:
             self._timer.cancel()
             self._timer = None
 
-    def _expect(self, context: RequestContext, request: Any, expected: list[_Expected]) -> None:
+    def _expect(self, context: RequestContext, request: Any, expected: list[tuple[Any, Any]]) -> None:
         self._context, self._request, self._expected = context, request, expected
-        self._index = context.services.routes.index
         context.client.when_sent(self._make_ready)
 
     def _make_ready(self) -> None:
         context, request = self._context, self._request
         expected, self._expected = self._expected, []
-        if context is None or self._index is not context.services.routes.index:
+        if context is None:
             return
-        for at in expected:
-            ready = _look_ahead(context, request, at)
+        self._index = context.services.routes.index
+        self._ready = {}
+        for topic, partition in expected:
+            ready = _look_ahead(context, request, topic, partition)
             if ready is not None:
-                self._ready[topic_key(at.topic), at.partition.partition] = ready
+                self._ready[topic_key(topic), partition.partition] = ready
         self._is_unused = False
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_UNUSED_S, self._strike)
@@ -140,15 +140,17 @@ class NextFetch:
         self._timer = asyncio.get_running_loop().call_later(_UNUSED_S, self._strike)
 
 
-def _look_ahead(context: RequestContext, request: Any, at: _Expected) -> _Ready | None:
+def _look_ahead(context: RequestContext, request: Any, topic: Any, partition: Any) -> _Ready | None:
     """What the partition will be answered, if no leader has to be asked and nothing has to be read for it."""
-    topic, partition, leader_id = at
+    error, leader_id = leader_of(context, route_of(context, topic), partition)
+    if error is not ErrorCode.none:
+        return None
     kept = context.services.plan_cache.follow(context, request, leader_id, topic, partition)
     if kept is None:
         return None
     answer = kept.answer
     if not isinstance(answer, PlannedAnswer):
-        return _Ready(answer, 0, kept.until_s, partition, partition.fetch_offset, leader_id)
+        return _Ready(answer, 0, kept.until_s, partition, partition.fetch_offset)
     bounds = Bounds(
         partition.fetch_offset,
         end_offset(answer.answer, request),
@@ -159,4 +161,4 @@ def _look_ahead(context: RequestContext, request: Any, at: _Expected) -> _Ready 
     records = found.all_at_hand()
     if not records:
         return None
-    return _Ready(answer.with_records(records), len(records), kept.until_s, partition, found.end_offset, leader_id)
+    return _Ready(answer.with_records(records), len(records), kept.until_s, partition, found.end_offset)

@@ -27,13 +27,14 @@ from gateway.fetching import (
     ask,
     end_offset,
     failed_partition,
+    leader_of,
     request_order,
+    route_of,
     topic_key,
     unreadable,
 )
 from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError, NotFoundError, RetryError
-from raylog.model.ids import TopicId
 from raylog.protocol.batch import assigned, headers
 from raylog.protocol.file_range import Part
 from raylog.protocol.gather import RecordsParts
@@ -290,12 +291,7 @@ def _cut(run: Buffer, bounds: Bounds) -> tuple[list[Buffer], bool]:
 
 async def _ask_again(context: RequestContext, request: Any, topic: Any, partition: Any) -> Any:
     """The partition's answer from its leader as of now."""
-    by_id = hasattr(topic, "topic_id")
-    route = context.router.topic_by_id(TopicId(topic.topic_id)) if by_id else context.router.topic(topic.topic)
-    if route is None:
-        code = ErrorCode.unknown_topic_id if by_id else ErrorCode.unknown_topic_or_partition
-        return failed_partition(context, partition.partition, code)
-    error, leader_id = context.router.leader_of(route, partition.partition)
+    error, leader_id = leader_of(context, route_of(context, topic), partition)
     if error is not ErrorCode.none:
         return failed_partition(context, partition.partition, error)
     parts = FetchParts(by_leader={leader_id: [(topic, partition)]})

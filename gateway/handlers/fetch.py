@@ -60,14 +60,13 @@ def _at_once(context: RequestContext, request: Any) -> Payload | None:
     ready = client.next_fetch.take(context, request)
     if ready is not None:
         return response(context, request, ready)
-    parts = sort_by_leader(context, request)
-    known, others = services.plan_cache.find(context, request, parts)
+    known, others = services.plan_cache.find(context, request, sort_by_leader(context, request))
     if others.by_leader or not _is_enough(request, known):
         return None
     filled = fill_at_hand(context, request, known | others.refused)
     if filled is None:
         return None
-    client.next_fetch.follow(context, request, parts, filled.ends)
+    client.next_fetch.follow(context, request, filled.ends)
     return response(context, request, filled.answers)
 
 
@@ -77,7 +76,7 @@ async def _in_turn(context: RequestContext, request: Any) -> Payload | Buffer:
         if not isinstance(answers, dict):
             return answers
         filled = await fill_in(context, request, answers)
-        context.client.next_fetch.follow(context, request, sort_by_leader(context, request), filled.ends)
+        context.client.next_fetch.follow(context, request, filled.ends)
         return response(context, request, filled.answers)
 
 

@@ -93,8 +93,7 @@ class LocalStore:
     async def get(
         self, key: str, *, start: int = 0, length: int | None = None, priority: Priority = Priority.TAIL
     ) -> bytes:
-        found = self._read_at_once(key, start, length)
-        return await self._run(lambda: self._read(key, start, length)) if found is None else found
+        return await self._read_soon(key, start, length)
 
     @property
     def has_files(self) -> bool:
@@ -109,8 +108,7 @@ class LocalStore:
             return None
 
     async def get_tail(self, key: str, length: int, *, priority: Priority = Priority.TAIL) -> bytes:
-        found = self._read_at_once(key, None, length)
-        return await self._run(lambda: self._read(key, None, length)) if found is None else found
+        return await self._read_soon(key, None, length)
 
     async def head(self, key: str) -> ObjectMeta:
         return await self._run(lambda: self._head(key))
@@ -204,6 +202,11 @@ class LocalStore:
             return read_range(self._path(key), start, length)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise NotFoundError(f"There is no object {key}.") from error
+
+    async def _read_soon(self, key: str, start: int | None, length: int | None) -> bytes:
+        """As ``_read``, by a thread only where that is needed."""
+        found = self._read_at_once(key, start, length)
+        return await self._run(lambda: self._read(key, start, length)) if found is None else found
 
     def _read_at_once(self, key: str, start: int | None, length: int | None) -> bytes | None:
         """As ``_read``; None for more than may hold up the loop, when the disk has to be asked, or anything is wrong: a thread
