@@ -66,7 +66,7 @@ class RequestGate:
                 # The place was given to us in the same turn of the loop: pass it on.
                 self._held -= 1
                 self._admit()
-            else:
+            elif ticket in self._queues[priority]:
                 self._queues[priority].remove(ticket)
             raise
 
@@ -82,5 +82,7 @@ class RequestGate:
                 return
             _, priority = min(due)
             _, turn = self._queues[priority].popleft()
+            if turn.cancelled():
+                continue  # its task has not run since then, to leave the queue
             self._held += 1
             turn.set_result(None)

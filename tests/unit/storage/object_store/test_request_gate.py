@@ -123,3 +123,22 @@ async def test_a_place_given_to_a_waiter_that_was_cancelled_meanwhile_is_passed_
     await asyncio.gather(unlucky, lucky, return_exceptions=True)
     assert entered == ["lucky"]
     assert gate.held == 0
+
+
+async def test_a_place_that_is_freed_in_the_turn_in_which_a_waiter_is_cancelled_goes_to_the_next() -> None:
+    gate = RequestGate(1)
+    entered: list[str] = []
+
+    async def visit(name: str) -> None:
+        async with gate.place(Priority.WAL):
+            entered.append(name)
+
+    async with gate.place(Priority.WAL):
+        unlucky = asyncio.create_task(visit("unlucky"))
+        lucky = asyncio.create_task(visit("lucky"))
+        await settle()
+        unlucky.cancel()  # It is still in the queue when the place is given back: it has not run since.
+    await asyncio.gather(unlucky, lucky, return_exceptions=True)
+    assert unlucky.cancelled()
+    assert entered == ["lucky"]
+    assert (gate.held, gate.waiting) == (0, 0)
