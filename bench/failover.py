@@ -1,15 +1,16 @@
 """From a leader's ``kill -9`` to the first acknowledged write, as a producer sees it: ``python -m bench.failover``.
 
-A real server with three leaders for each WAL class on a local folder, and a producer that sends a record to every partition each
-20 ms. A kill's time ends when every partition has acknowledged a record that was sent after it. Between two kills everything is
-acknowledged again, and the node has its spare workers again.
+A real server with three leaders for each WAL class, its bucket a local folder with or without a model of S3's latencies, and for
+each partition a producer that sends a record each 20 ms. A kill's time ends when every partition has acknowledged a record that
+was sent after it. Between two kills everything is acknowledged again, and the node has its spare workers again. With no leader
+killed the same is what an acknowledgement takes anyway.
 """
 
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.spares import SPARE_TITLE
+from bench.report import show
 from bench.steady_writes import SteadyWrites
 from tests.harness.serve import ServeProcess
 
@@ -31,6 +33,8 @@ _QUIET_S = 3.0
 _LOOK_EVERY_S = 0.5
 _PATIENCE_S = 120.0
 _WALS = ("file", "object")
+_STORES = {"folder": "", "s3-standard": "?latency=s3-standard", "s3-express": "?latency=s3-express"}
+"""What follows the folder's path in ``--store``."""
 
 
 class FailoverError(Exception):
@@ -39,64 +43,92 @@ class FailoverError(Exception):
 
 @dataclass(kw_only=True)
 class _Writes(SteadyWrites):
-    """Tells when each partition last acknowledged a record, by when that record had been sent."""
+    """To one partition, by a producer of its own: five requests under way for all of them would have some wait for others."""
 
-    partitions: Sequence[int] = range(_PARTITIONS)
     every_s: float = _SEND_EVERY_S
-    _newest_sent_at: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    _newest_sent_at: float = 0.0
+    """When the record was sent that was acknowledged last."""
     _error: str = ""
 
     def acknowledged(self, partition: int, sent_at: float) -> None:
-        self._newest_sent_at[partition] = max(self._newest_sent_at[partition], sent_at)
+        self._newest_sent_at = max(self._newest_sent_at, sent_at)
 
     def failed(self, error: KafkaError) -> None:
         self._error = f"A write failed: {error}"
 
-    def seconds_until_all_acknowledge(self, since: float) -> float:
-        """A record sent after ``since``, each partition. Raises FailoverError."""
+    def wait_for_acknowledgement(self, since: float) -> None:
+        """Of a record sent after ``since``. Raises FailoverError."""
 
         def is_back() -> bool:
-            return bool(self._error) or all(self._newest_sent_at[one] > since for one in self.partitions)
+            return bool(self._error) or self._newest_sent_at > since
 
         with self.heard:
             if not self.heard.wait_for(is_back, _PATIENCE_S) or self._error:
                 raise FailoverError(self._error or f"Nothing was acknowledged for {_PATIENCE_S:.0f} s.")
-        return time.monotonic() - since
+
+
+def _seconds_until_all_acknowledge(writes: Sequence[_Writes], since: float) -> float:
+    for one in writes:
+        one.wait_for_acknowledgement(since)
+    return time.monotonic() - since
 
 
 def bench(
     kills: Annotated[int, typer.Option(min=1, help="Of each kind.")] = 10,
     wal: Annotated[list[str] | None, typer.Option(help="A WAL class. Repeatable. [default: file and object]")] = None,
+    store: Annotated[
+        list[str] | None,
+        typer.Option(help=f"The bucket: {', '.join(_STORES)}. Repeatable. [default: folder and s3-standard]"),
+    ] = None,
     spares: Annotated[int, typer.Option(min=0, help="Spare workers of the server.")] = _LEADERS,
 ) -> None:
-    """Kill leaders of a real server, one and all of a WAL class at once, and tell how long writes waited."""
+    """Kill leaders of a real server, none, one and all of a WAL class at once, and tell how long writes waited."""
     console = Console()
+    for name in store or ():
+        if name not in _STORES:
+            console.print(f"There is no bucket '{name}' to measure on; there are: {', '.join(_STORES)}.")
+            raise typer.Exit(2)
     table = Table(
         title=f"kill -9 to the first acknowledged write of every partition, {kills} kills each, {spares} spare workers"
     )
-    for heading in ("WAL", "killed at once", "fastest", "median", "slowest"):
-        table.add_column(heading, justify="left" if heading == "WAL" else "right")
+    for heading in ("bucket", "WAL", "killed at once", "fastest", "median", "slowest"):
+        table.add_column(heading, justify="left" if heading in ("bucket", "WAL") else "right")
+    try:
+        for bucket in store or ("folder", "s3-standard"):
+            for name, count, seconds in _measure(bucket, wal or _WALS, kills, spares, console):
+                table.add_row(bucket, name, str(count), *(f"{one:.2f} s" for one in _spread(sorted(seconds))))
+    except FailoverError as error:
+        console.print(str(error), markup=False)
+        raise typer.Exit(1) from None
+    show(table)
+
+
+def _measure(
+    bucket: str, wals: Sequence[str], kills: int, spares: int, console: Console
+) -> Iterator[tuple[str, int, list[float]]]:
+    """WAL class, leaders killed at once, and each kill's seconds, on a server of its own. Raises FailoverError."""
+    options = ("--leaders", str(_LEADERS), "--gateways", "1", "--spares", str(spares))
     with tempfile.TemporaryDirectory(prefix="raylog-failover-") as path:
         folder = Path(path)
-        options = ("--leaders", str(_LEADERS), "--gateways", "1", "--spares", str(spares))
-        server = ServeProcess(str(folder / "bucket"), folder, options)
+        server = ServeProcess(f"file://{folder / 'bucket'}{_STORES[bucket]}", folder, options)
         try:
             server.start()
-            for name in wal or _WALS:
-                _create(server.bootstrap, name)
-                with _Writes(bootstrap=server.bootstrap, topic=name) as writes:
-                    for count in (1, _LEADERS):
+            for wal in wals:
+                _create(server.bootstrap, wal)
+                with ExitStack() as stack:
+                    writes = [
+                        stack.enter_context(_Writes(bootstrap=server.bootstrap, topic=wal, partitions=[partition]))
+                        for partition in range(_PARTITIONS)
+                    ]
+                    for count in (0, 1, _LEADERS):
                         seconds = []
                         for _ in range(kills):
                             _wait_for_spares(server, spares)
-                            seconds.append(_kill(server, folder, name, count, writes, console))
-                        table.add_row(name, str(count), *(f"{one:.2f} s" for one in _spread(sorted(seconds))))
-        except FailoverError as error:
-            console.print(str(error), markup=False)
-            raise typer.Exit(1) from None
+                            seconds.append(_kill(server, folder, wal, count, writes))
+                            console.print(f"{bucket}, {wal}, {count} killed: {seconds[-1]:.2f} s", style="dim")
+                        yield wal, count, seconds
         finally:
             server.kill()
-    console.print(table)
 
 
 def _spread(seconds: Sequence[float]) -> tuple[float, float, float]:
@@ -116,9 +148,9 @@ def _wait_for_spares(server: ServeProcess, count: int) -> None:
         time.sleep(_LOOK_EVERY_S)
 
 
-def _kill(server: ServeProcess, folder: Path, wal: str, count: int, writes: _Writes, console: Console) -> float:
+def _kill(server: ServeProcess, folder: Path, wal: str, count: int, writes: Sequence[_Writes]) -> float:
     time.sleep(_QUIET_S)
-    writes.seconds_until_all_acknowledge(time.monotonic())
+    _seconds_until_all_acknowledge(writes, time.monotonic())
     leaders = [
         process for process in server.processes("LeaderActor") if _uses_files(process, folder) == (wal == "file")
     ]
@@ -127,9 +159,7 @@ def _kill(server: ServeProcess, folder: Path, wal: str, count: int, writes: _Wri
     since = time.monotonic()
     for process in leaders[:count]:
         process.kill()
-    seconds = writes.seconds_until_all_acknowledge(since)
-    console.print(f"{wal}, {count} killed: {seconds:.2f} s", style="dim")
-    return seconds
+    return _seconds_until_all_acknowledge(writes, since)
 
 
 def _uses_files(process: psutil.Process, folder: Path) -> bool:

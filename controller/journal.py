@@ -18,7 +18,7 @@ from raylog.model.errors import RetryError, reading
 from raylog.model.ids import LeaderId
 from raylog.model.limits import LogLimits
 from raylog.model.logs import RoleLogger, fields
-from raylog.storage.checkpoint import Checkpoint, latest_checkpoint
+from raylog.storage.checkpoint import Checkpoint
 from raylog.storage.fenced_log import FencedLog
 from raylog.storage.keys import METADATA_PREFIX, checkpoint_key
 from raylog.storage.object_store import ObjectStore, Priority
@@ -159,7 +159,7 @@ async def open_journal(
         planned, durable = MetadataState(), MetadataState()
         slots = 0
         try:
-            checkpoint = await latest_checkpoint(store, METADATA_PREFIX)
+            checkpoint = await log.latest_checkpoint()
             records = checkpoint_records(checkpoint)
             async for slot in log.open(checkpoint):
                 slots += 1

@@ -35,8 +35,9 @@ from raylog.protocol.internal import CORRELATION_ID_MASK
 from raylog.protocol.wire import response_correlation_id, with_correlation_id
 
 _NEVER = float("inf")
-_RETURN_S = 0.3
-"""A leader that was lost is expected back for so long. One whose WAL is a file takes 0.06 to 0.15 s for that."""
+_RETURN_S = 0.6
+"""A leader that was lost is expected back for so long. With a bucket on this machine it takes 0.06 to 0.15 s for that, with one
+that has S3's latencies 0.2 to 0.5."""
 _RETURN_LOOK_S = 0.01
 """Between two tries to connect to it; one costs a few system calls."""
 _REPEATS_MAX = 4

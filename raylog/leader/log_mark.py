@@ -1,7 +1,7 @@
 """What a leader's log says right now, read without taking it over: for garbage collection and for checks of a bucket."""
 
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raylog.leader.batch_reader import object_key
 from raylog.leader.handover_reader import HandoverReader
@@ -38,7 +38,7 @@ async def mark_leader_log(
 ) -> LeaderMark:
     """Read the log from its newest checkpoint to its end. Raises CorruptError, RetryError."""
     prefix = leader_prefix(leader_id)
-    log_store = LogStore(store, prefix, clock, rng, limits)
+    log_store = LogStore(store, prefix, clock, rng, replace(limits, hedges=0))  # nobody is waiting to lead
     for _ in range(_ATTEMPTS):
         checkpoint = await latest_checkpoint(store, prefix)
         replay = LogReplay(log_store, checkpoint)

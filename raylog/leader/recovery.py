@@ -23,7 +23,7 @@ from raylog.model.limits import LeaderLimits, Limits, LogLimits
 from raylog.model.logs import RoleLogger, fields
 from raylog.partition.outcomes import PlacedBatch
 from raylog.protocol.batch import headers
-from raylog.storage.checkpoint import Checkpoint, latest_checkpoint
+from raylog.storage.checkpoint import Checkpoint
 from raylog.storage.data_object import decode_meta, encode_meta
 from raylog.storage.fenced_log import FencedLog
 from raylog.storage.keys import checkpoint_key, leader_prefix
@@ -107,7 +107,7 @@ async def _open_log(
     for pause in backoff(rng):
         log = FencedLog(store, prefix, writer_id=rng.randbytes(WRITER_ID_BYTES), clock=clock, rng=rng, limits=limits)
         try:
-            checkpoint = await latest_checkpoint(store, prefix)
+            checkpoint = await log.latest_checkpoint()
             state = state_at(leader_id, checkpoint)
             reader = HandoverReader(store)
             slots = rows = 0

@@ -152,6 +152,10 @@ class LogLimits:
     """Slots whose tails are read at once during a replay."""
     tail_bytes: int = 64 * KIB
     """How much of a slot's end the first read of a replay asks for."""
+    hedge_s: float = 0.01
+    """A read that the next leader waits for is sent again when it has no answer after so long, as nobody leads meanwhile."""
+    hedges: int = 2
+    """So many times, at once; the first answer counts."""
     trim_grace_s: float = 3600.0
     """The same for every process of a cluster: see ``FencedLog.trim``."""
     retry_delay_s_min: float = 0.05

@@ -10,7 +10,8 @@
 - **Recency**: fences are occupied slots, and trimming frees numbers. A slot therefore outlives the checkpoint that covers it by
   ``trim_grace_s``, and a writer that cannot show that less than half of that has passed since it began its last proven put
   reads the newest checkpoint's number before it acknowledges: a checkpoint at or above its own slot means fenced. The other
-  half is for clocks that disagree. An opener looks likewise, as its checkpoint may have been an old one.
+  half is for clocks that disagree. An opener who looked for the newest checkpoint so recently need not look again; one whose
+  replay took longer looks likewise.
 """
 
 import asyncio
@@ -75,7 +76,8 @@ class FencedLog:
         self._acknowledged_slot = 0
         self._next_slot = 0
         self._serial_until = 0
-        self._proven_at_s = 0.0
+        self._proven_at_s = -math.inf
+        """Boottime at which numbers above the last proven slot, or above the checkpoint to open from, had not been trimmed."""
         self._failure: Exception | None = None
         self._waiting: deque[_Append] = deque()
         self._in_flight: deque[_Append] = deque()
@@ -102,6 +104,13 @@ class FencedLog:
         """The highest slot that is proven to be this writer's, with everything below."""
         return self._acknowledged_slot
 
+    async def latest_checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint, to ``open`` the log from. Raises CorruptError, and the store's RetryError."""
+        looked_at_s = self._clock.boottime()
+        checkpoint = await self._store.latest_checkpoint()
+        self._proven_at_s = looked_at_s
+        return checkpoint
+
     async def open(self, checkpoint: Checkpoint | None) -> AsyncGenerator[Slot, None]:
         """Replay what lies after the newest checkpoint (None: there is none), then take the log over.
 
@@ -123,10 +132,8 @@ class FencedLog:
                 break
             if holder is None:
                 raise trimmed_meanwhile(self._prefix)
-        looked_at_s = self._clock.boottime()
-        if await self._store.newest_checkpoint_slot() >= record.slot:
+        if self._must_prove() and not await self._is_untrimmed(record.slot):
             raise trimmed_meanwhile(self._prefix)
-        self._proven_at_s = looked_at_s
         self._epoch = epoch
         self._open_slot = self._acknowledged_slot = record.slot
         self._next_slot = record.slot + 1
@@ -251,7 +258,7 @@ class FencedLog:
         try:
             while self._in_flight and self._in_flight[0].durable:
                 append = self._in_flight[0]
-                if self._clock.boottime() - self._proven_at_s >= self._limits.trim_grace_s / 2:
+                if self._must_prove():
                     await self._prove(append.slot)
                 if self._clock.boottime() > append.by_s:  # the machine may have slept since
                     raise self._late()
@@ -266,12 +273,21 @@ class FencedLog:
     def _late(self) -> FencedError:
         return FencedError(f"A slot of the log '{self._prefix}' was not there in time: what it names may be gone.")
 
+    def _must_prove(self) -> bool:
+        """Whether the log may have been trimmed past a number that is held to be free since it was last looked at."""
+        return self._clock.boottime() - self._proven_at_s >= self._limits.trim_grace_s / 2
+
     async def _prove(self, slot: int) -> None:
         """Show that the log was not trimmed past a slot whose put has returned."""
+        if not await self._is_untrimmed(slot):
+            raise FencedError(f"The log '{self._prefix}' was taken over and trimmed past slot {slot}.")
+
+    async def _is_untrimmed(self, slot: int) -> bool:
         looked_at_s = self._clock.boottime()
         if await self._store.newest_checkpoint_slot() >= slot:
-            raise FencedError(f"The log '{self._prefix}' was taken over and trimmed past slot {slot}.")
+            return False
         self._proven_at_s = max(self._proven_at_s, looked_at_s)
+        return True
 
     def _put_ended(self, put: asyncio.Task[None]) -> None:
         self._puts.discard(put)

@@ -1,4 +1,5 @@
-"""Reading a fenced log in slot order: tails are fetched many at once, judged and yielded one by one.
+"""Reading a fenced log in slot order: tails are fetched many at once, judged and yielded one by one. Only the one that is next
+in order is hedged, as everything waits for it; more would take places from the others.
 
 The rule: an open slot raises the epoch; a slot below the epoch reached is a fenced writer's orphan and says nothing; the log
 ends at the first number that no object has, whatever lies beyond.
@@ -7,7 +8,6 @@ ends at the first number that no object has, whatever lies beyond.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from raylog.model.errors import CorruptError, NotFoundError, RetryError
 from raylog.model.ids import LogEpoch
@@ -38,17 +38,16 @@ class LogReplay:
         reads: deque[tuple[ObjectMeta, _Read]] = deque()
         expected = self.next_slot
         try:
-            async with aclosing(self._store.list_slots(expected - 1)) as listing:
-                async for number, found in listing:
-                    if number != expected:
-                        break
-                    expected += 1
-                    reads.append((found, asyncio.create_task(self._store.read_slot(found))))
-                    if len(reads) >= self._store.limits.replay_prefetch:
-                        slot = await self._next(*reads[0])
-                        reads.popleft()
-                        if slot is not None:
-                            yield slot
+            for number, found in await self._store.slots_above(expected - 1):
+                if number != expected:
+                    break
+                expected += 1
+                reads.append((found, asyncio.create_task(self._store.read_slot(found))))
+                if len(reads) >= self._store.limits.replay_prefetch:
+                    slot = await self._next(*reads[0])
+                    reads.popleft()
+                    if slot is not None:
+                        yield slot
             while reads:
                 slot = await self._next(*reads[0])
                 reads.popleft()
@@ -61,7 +60,7 @@ class LogReplay:
 
     async def _next(self, found: ObjectMeta, read: _Read) -> Slot | None:
         try:
-            record, meta = await read
+            record, meta = await self._store.read_slot_soon(found, read)
         except NotFoundError as error:
             raise trimmed_meanwhile(self._store.prefix) from error
         self.next_slot = record.slot + 1

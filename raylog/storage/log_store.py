@@ -2,19 +2,24 @@
 
 Patience belongs here, because a log can neither go on without an answer nor guess it. The store's own retries
 (``RetryError`` comes after them) are quick; these go on at growing intervals, and each leaves a line in the log.
+
+So does impatience: while a log is being opened nobody leads, so a slow read that everything waits for is sent again (hedged). A
+bucket that answers within ``hedge_s``, as a folder does, never sees a second one.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import TypeVar
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import AlreadyExistsError, CorruptError, NotFoundError, RetryError
 from raylog.model.limits import LogLimits
 from raylog.model.logs import fields, role_logger
-from raylog.storage.checkpoint import list_checkpoints
+from raylog.storage.checkpoint import Checkpoint, latest_checkpoint, list_checkpoints
 from raylog.storage.keys import log_prefix, number_of, slot_key
 from raylog.storage.object_store import ObjectMeta, ObjectStore, Priority
+from raylog.storage.race import hedged, seconded
 from raylog.storage.slot_format import (
     OVERHEAD_BYTES,
     RECORD_BYTES,
@@ -82,8 +87,25 @@ class LogStore:
     async def _read_tail(self, key: str, length: int) -> bytes:
         return await self._patiently("get", key, lambda: self.store.get_tail(key, length))
 
+    async def read_slot_soon(
+        self, found: ObjectMeta, read: asyncio.Task[tuple[SlotRecord, bytes]]
+    ) -> tuple[SlotRecord, bytes]:
+        """What ``read_slot`` gives, of which ``read`` is a call under way, hedged from now on. Raises NotFoundError."""
+        limits = self.limits
+        return await seconded(read, limits.hedge_s, lambda: self.read_slot(found), more=limits.hedges)
+
+    async def slots_above(self, above: int) -> list[tuple[int, ObjectMeta]]:
+        """Slots with a number greater than ``above``, rising: all at once, hedged."""
+        prefix = log_prefix(self.prefix)
+
+        async def listed() -> list[tuple[int, ObjectMeta]]:
+            found = self.store.list(prefix, start_after=slot_key(self.prefix, above))
+            return [(number_of(slot.key), slot) async for slot in found]
+
+        return await self._patiently("list", prefix, lambda: self._hedged(listed))
+
     async def list_slots(self, above: int) -> AsyncGenerator[tuple[int, ObjectMeta], None]:
-        """Slots with a number greater than ``above``, rising."""
+        """Slots with a number greater than ``above``, rising, as far as they are asked for."""
         prefix = log_prefix(self.prefix)
         delay_s = self.limits.retry_delay_s_min
         while True:
@@ -95,6 +117,10 @@ class LogStore:
             except RetryError as error:
                 delay_s = await self._pause("list", prefix, error, delay_s)
 
+    async def latest_checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint, hedged. Raises CorruptError, and the store's RetryError."""
+        return await self._hedged(lambda: latest_checkpoint(self.store, self.prefix))
+
     async def newest_checkpoint_slot(self) -> int:
         """The slot of the newest checkpoint, 0 if there is none: no slot above it was ever trimmed."""
 
@@ -102,6 +128,9 @@ class LogStore:
             return max([slot async for slot, _ in list_checkpoints(self.store, self.prefix)], default=0)
 
         return await self._patiently("list", self.prefix, newest)
+
+    async def _hedged(self, read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        return await hedged(self.limits.hedge_s, read, more=self.limits.hedges)
 
     async def _patiently(self, request: str, key: str, call: Callable[[], Awaitable[_T]]) -> _T:
         delay_s = self.limits.retry_delay_s_min

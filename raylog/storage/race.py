@@ -25,10 +25,17 @@ async def hedged(delay_s: float, call: Callable[[], Coroutine[Any, Any, T]], *, 
 
     An error other than RetryError ends the race; a RetryError only when all others have failed as well.
     """
-    first = asyncio.ensure_future(call())
+    return await seconded(asyncio.ensure_future(call()), delay_s, call, more=more)
+
+
+async def seconded(
+    first: asyncio.Future[T], delay_s: float, call: Callable[[], Coroutine[Any, Any, T]], *, more: int = 1
+) -> T:
+    """As ``hedged``, where the first one is under way already; its time counts from now."""
     racers = {first}
     try:
-        await asyncio.wait((first,), timeout=delay_s)
+        if not first.done():
+            await asyncio.wait((first,), timeout=delay_s)
         if first.done():
             return first.result()
         racers |= {asyncio.ensure_future(call()) for _ in range(more)}

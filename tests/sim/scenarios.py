@@ -122,7 +122,7 @@ async def crossed_takeovers(run: Run) -> None:
                 cluster.pause(old, 0.25)
                 cluster.pause(taker, 0.5)
             elif len(takers) == 2:
-                cluster.loop.later(run.rng.uniform(0.005, 0.03), cluster.pause, taker, 1.2)
+                cluster.loop.later(run.rng.uniform(0.002, 0.012), cluster.pause, taker, 1.2)
 
         return strike
 

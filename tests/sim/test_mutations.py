@@ -31,7 +31,7 @@ LIKELY |= {
     "epoch_above_the_last_leaders": 4,
 }
 LIKELY |= {"swap_looks_at_the_rows": 3, "shown_only_when_durable": 1, "orphan_rule_of_the_opener": 6}
-LIKELY |= {"slots_that_name_uploads_are_in_time": 17, "claim_before_an_earlier_takers_cuts": 19}
+LIKELY |= {"slots_that_name_uploads_are_in_time": 17, "claim_before_an_earlier_takers_cuts": 10}
 LIKELY |= {"fence_check_after_sync": 22, "epoch_check_of_the_writer": 1, "writer_id_check": 7, "answer_lost_check": 7}
 """Where each was found last: tried first."""
 

@@ -136,6 +136,43 @@ async def test_an_opener_whose_checkpoint_is_too_old_is_told_to_begin_again(benc
     assert log.open_slot == 9
 
 
+async def test_an_opener_that_has_just_looked_for_its_checkpoint_does_not_look_again(bench):
+    old, _ = await bench.open()
+    await write(old, 3)
+    await old.write_checkpoint(2, b"state")
+    bench.store.lists.clear()
+    log = bench.writer()
+    checkpoint = await log.latest_checkpoint()
+    assert [slot.number async for slot in log.open(checkpoint)] == [3, 4]
+    assert bench.store.lists == [checkpoint_prefix(PREFIX), log_prefix(PREFIX)]
+    bench.clock.now_s += GRACE_S / 2 - 1
+    assert await log.append([], b"next") == 6
+    assert len(bench.store.lists) == 2
+    bench.clock.now_s += GRACE_S / 2
+    assert await log.append([], b"after a rest") == 7
+    assert bench.store.lists[2:] == [checkpoint_prefix(PREFIX)]
+
+
+async def test_an_opener_whose_replay_took_long_looks_again(bench):
+    old, _ = await bench.open()
+    await write(old, 3)
+    log = bench.writer()
+    checkpoint = await log.latest_checkpoint()
+    bench.clock.now_s += GRACE_S / 2
+    bench.store.lists.clear()
+    assert [slot.number async for slot in log.open(checkpoint)] == [1, 2, 3, 4]
+    assert bench.store.lists == [log_prefix(PREFIX), checkpoint_prefix(PREFIX)]
+
+
+async def test_an_opener_that_slept_while_the_log_was_trimmed_begins_again(bench):
+    opener = bench.writer()
+    checkpoint = await opener.latest_checkpoint()
+    assert checkpoint is None
+    await trimmed_past_a_sleeper(bench)
+    with pytest.raises(RetryError, match="open it again"):
+        [slot async for slot in opener.open(checkpoint)]
+
+
 async def test_a_slot_trimmed_under_a_replay_makes_the_opener_begin_again(bench):
     log, _ = await bench.open()
     await write(log, 60)
