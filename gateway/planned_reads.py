@@ -4,6 +4,8 @@
   request's; the first batch of the first partition that has one is given however large it is (KIP-74).
 - An answer that is half full without a wait goes as it is: what would have to be read, or cut, comes with the next fetch.
 - When the memory for answers is used up, by clients that do not take theirs, a small part of what is planned is read.
+- Of a range of which only a part may be given, that part is found by its batches' headers where the system has it in memory, and
+  goes as a file as well. Else the range is read, and cut.
 - Batches of an upload have no offsets and leader epoch yet: they are written in here, into a copy.
 - What a plan names beyond the high watermark, or the last stable offset for read_committed, is not given.
 - An object that is gone was replaced (compaction, retention): the leader is asked once more. When that does not help, or the
@@ -11,9 +13,9 @@
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from kio.schema.errors import ErrorCode
 
@@ -35,11 +37,15 @@ from gateway.fetching import (
 )
 from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError, NotFoundError, RetryError
-from raylog.protocol.batch import assigned, headers
-from raylog.protocol.file_range import Part
+from raylog.protocol.batch import HEADER_BYTES, BatchHeader, assigned, headers
+from raylog.protocol.batch_header import read_bare_header
+from raylog.protocol.file_range import FileRange, Part
 from raylog.protocol.gather import RecordsParts
 from raylog.storage.block_cache import BlockCache
 from raylog.storage.read_plan import ObjectRange, ReadPlan
+
+_HEADERS_MAX: Final = 64
+"""Of batches in a file that are looked at, with a system call each. A range with more of them is read instead."""
 
 
 class Bounds(NamedTuple):
@@ -51,6 +57,20 @@ class Bounds(NamedTuple):
     """At most, but for ``has_to_give``."""
     has_to_give: bool
     """The first batch, whatever its size."""
+
+
+class _Given(NamedTuple):
+    """Batches of a run: their bytes' positions in it, and their offsets."""
+
+    start: int
+    end: int
+    first_offset: int
+    last_offset: int
+    """Inclusive."""
+
+
+class _ManyBatchesError(Exception):
+    """A run has more than are looked at one by one."""
 
 
 class Ranges(NamedTuple):
@@ -183,8 +203,15 @@ async def _read(context: RequestContext, request: Any, read: _Read) -> Any:
 
 
 def look_up(context: RequestContext, plan: ReadPlan, bounds: Bounds) -> Ranges:
+    cache = context.services.block_cache
     wanted = _wanted(plan, bounds)
-    return Ranges(wanted, [_at_hand(context.services.block_cache, at, bounds) for at in wanted])
+    if wanted and not _may_go_whole(wanted[0], bounds):
+        narrowed = _narrowed(cache, wanted, bounds)
+        if narrowed is not None:
+            wanted = narrowed
+            # The first one is what may be given of it: more than the limit if that is a batch that has to be.
+            bounds = bounds._replace(limit_bytes=max([bounds.limit_bytes, *(at.size_bytes for at in wanted[:1])]))
+    return Ranges(wanted, [_at_hand(cache, at, bounds) for at in wanted])
 
 
 async def read_planned(context: RequestContext, found: Ranges, bounds: Bounds) -> RecordsParts:
@@ -210,8 +237,10 @@ async def read_planned(context: RequestContext, found: Ranges, bounds: Bounds) -
             records.extend(views)
             continue
         has_to_give = bounds.has_to_give and not len(records)
-        cut, is_cut_short = _cut(_joined(views), bounds._replace(limit_bytes=left_bytes, has_to_give=has_to_give))
-        records.extend(cut)
+        run = _joined(views)
+        given, is_cut_short = _cut(headers(run), bounds._replace(limit_bytes=left_bytes, has_to_give=has_to_give))
+        if given is not None:
+            records.extend((_part(run, given),))
         if is_cut_short:
             break  # what follows, however small, would leave a gap
     return records
@@ -222,10 +251,55 @@ def _is_whole(at: ObjectRange, bounds: Bounds) -> bool:
     return bounds.fetch_offset <= at.first_offset and at.last_offset < bounds.end_offset
 
 
+def _may_go_whole(at: ObjectRange, bounds: Bounds) -> bool:
+    return at.size_bytes <= bounds.limit_bytes and _is_whole(at, bounds)
+
+
 def _at_hand(cache: BlockCache, at: ObjectRange, bounds: Bounds) -> Part | None:
     """The range as the system has it in memory, if it may be given as it is."""
-    may_be = at.missing_epoch < 0 and at.size_bytes <= bounds.limit_bytes and _is_whole(at, bounds)
+    may_be = at.missing_epoch < 0 and _may_go_whole(at, bounds)
     return cache.at_hand(at.key, at.position, at.size_bytes) if may_be else None
+
+
+def _narrowed(cache: BlockCache, wanted: list[ObjectRange], bounds: Bounds) -> list[ObjectRange] | None:
+    """``wanted`` with that part of its first range that may be given, which may be none of it, and what may follow. None where
+    the range has to be read to know."""
+    at, *others = wanted
+    file = None if at.missing_epoch >= 0 else cache.file_at_hand(at.key, at.position, at.size_bytes)
+    if file is None:
+        return None
+    try:
+        given, is_cut_short = _cut(_headers_in(file), bounds)
+    except (OSError, CorruptError, _ManyBatchesError):
+        return None  # reading finds out what is wrong
+    narrowed = []
+    left_bytes = bounds.limit_bytes
+    if given is not None:
+        size_bytes = given.end - given.start
+        narrowed.append(
+            ObjectRange(at.key, at.position + given.start, size_bytes, given.first_offset, given.last_offset)
+        )
+        left_bytes -= size_bytes
+    for other in () if is_cut_short else others:
+        left_bytes -= other.size_bytes
+        if left_bytes < 0:
+            break
+        narrowed.append(other)
+    return narrowed
+
+
+def _headers_in(file: FileRange) -> Iterator[BatchHeader]:
+    """The headers of the batches that a part of a file consists of. Raises OSError, CorruptError, _ManyBatchesError."""
+    position = 0
+    for _ in range(_HEADERS_MAX):
+        header = read_bare_header(file.peek(position, HEADER_BYTES), 0)
+        if position + header.size_bytes > len(file):
+            raise CorruptError("A batch ends beyond its range.")
+        yield header._replace(position=position)
+        position += header.size_bytes
+        if position == len(file):
+            return
+    raise _ManyBatchesError
 
 
 def _after(plan: ReadPlan, bounds: Bounds, records: RecordsParts) -> Iterator[tuple[str, int, int]]:
@@ -268,25 +342,28 @@ def _wanted(plan: ReadPlan, bounds: Bounds) -> list[ObjectRange]:
     return wanted
 
 
-def _cut(run: Buffer, bounds: Bounds) -> tuple[list[Buffer], bool]:
-    """The part of a run of batches that is to be given, as one view at most, and whether there is more that is not."""
-    start = end = None
+def _cut(run: Iterable[BatchHeader], bounds: Bounds) -> tuple[_Given | None, bool]:
+    """Of a run's batches those that are to be given, if any, and whether there is more that is not."""
+    start = end = first_offset = last_offset = -1
     is_cut_short = False
-    for header in headers(run):
+    for header in run:
         if header.last_offset < bounds.fetch_offset:
             continue
-        if start is None:
+        if start < 0:
             start = end = header.position
+            first_offset = header.base_offset
         is_too_much = header.end - start > bounds.limit_bytes and not (bounds.has_to_give and header.position == start)
         if header.base_offset >= bounds.end_offset or is_too_much:
             is_cut_short = True
             break
-        end = header.end
-    if start is None or end is None or start == end:
-        return [], is_cut_short
-    part = memoryview(run)[start:end]
+        end, last_offset = header.end, header.last_offset
+    return (None if start == end else _Given(start, end, first_offset, last_offset)), is_cut_short
+
+
+def _part(run: Buffer, given: _Given) -> Buffer:
+    part = memoryview(run)[given.start : given.end]
     # A view keeps all of the run in memory until the client has taken it: see the block cache.
-    return [part if 2 * len(part) >= len(run) else bytes(part)], is_cut_short
+    return part if 2 * len(part) >= len(run) else bytes(part)
 
 
 async def _ask_again(context: RequestContext, request: Any, topic: Any, partition: Any) -> Any:

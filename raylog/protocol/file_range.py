@@ -45,6 +45,10 @@ class FileRange:
         """What is left after its first ``count`` bytes, fewer than it has."""
         return FileRange(self.file, self.start + count, self.size_bytes - count)
 
+    def peek(self, position: int, count: int) -> bytes:
+        """So many bytes from ``position`` on, counted from its start; fewer at the file's end. Raises OSError."""
+        return os.pread(self.file.fd, count, self.start + position)
+
     def read(self) -> bytes:
         """Its bytes, where no socket takes a file. Raises OSError."""
         content = os.pread(self.file.fd, self.size_bytes, self.start)

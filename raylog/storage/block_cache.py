@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from raylog.model.buffers import Buffer
 from raylog.model.errors import CorruptError, RaylogError
-from raylog.protocol.file_range import FILE_BYTES_MIN, Part
+from raylog.protocol.file_range import FILE_BYTES_MIN, FileRange, Part
 from raylog.storage.object_store import ObjectStore, Priority
 
 _SEQUENCES_MAX = 4096
@@ -93,12 +93,14 @@ class BlockCache:
                 if not left:
                     return
 
+    def file_at_hand(self, key: str, position: int, size_bytes: int) -> FileRange | None:
+        """The range as a part of a file, if the system has it in memory, as what is read ahead here is soon."""
+        return self._store.file_range(key, position, size_bytes) if self.has_files else None
+
     def at_hand(self, key: str, position: int, size_bytes: int) -> Part | None:
-        """The range, if the system has it in memory, as what is read ahead here is soon: as a part of a file, or its bytes where
-        they are few. None: it has to be read."""
-        if not self.has_files:
-            return None
-        found = self._store.file_range(key, position, size_bytes)
+        """The range, if the system has it in memory: as a part of a file, or its bytes where they are few. None: it has to be
+        read."""
+        found = self.file_at_hand(key, position, size_bytes)
         try:
             return found if found is None or size_bytes >= FILE_BYTES_MIN else found.read()
         except OSError:

@@ -96,7 +96,7 @@ class OldLog(Log):
                 plan, size_bytes = [], 0
                 for found in self.ranges[part.partition]:
                     limit_bytes = part.partition_max_bytes + self.ahead_bytes
-                    if found.first_offset >= part.fetch_offset and size_bytes < limit_bytes:
+                    if found.last_offset >= part.fetch_offset and size_bytes < limit_bytes:
                         plan.append(found)
                         size_bytes += found.size_bytes
                 records = encode_read_plan(plan) if plan else b""

@@ -315,3 +315,31 @@ async def test_what_is_in_files_goes_from_there_to_the_client(old, tmp_path):
     small = await clients[0].ask(fetch({("t", 0): 4}, part_bytes=BATCH_VALUE_BYTES // 2))
     assert records_of(small)["t", 0] == log.contents[0][4]
     await store.close()
+
+
+async def test_a_part_of_a_range_goes_from_its_file_as_well(old, tmp_path):
+    store = await LocalStore.open(tmp_path / "bucket")
+    world, _, log = await old(9, 9, store=store)
+    size = log.ranges[0][0].size_bytes
+    for partition, ranges in log.ranges.items():
+        log.ranges[partition] = [ranges[at].joined(ranges[at + 1]).joined(ranges[at + 2]) for at in (0, 3, 6)]
+    log.ahead_bytes = 30 * BATCH_VALUE_BYTES
+    client = await world.client()
+
+    async def batches(*offsets, part_bytes):
+        wanted = {("t", partition): offset for partition, offset in enumerate(offsets)}
+        answer = await client.ask(fetch(wanted, part_bytes=part_bytes, max_bytes=64 << 20))
+        assert set(errors_of(answer).values()) == {ErrorCode.none}
+        found = records_of(answer)
+        for (_, partition), offset in wanted.items():
+            records = found["t", partition]
+            assert records == b"".join(log.contents[partition][offset : offset + len(records) // size])
+        return [len(records) // size for records in found.values()]
+
+    assert await batches(0, 0, part_bytes=2 * size + 1) == [2, 2]
+    assert await batches(1, 3, part_bytes=size) == [1, 1], "from the middle of a range, and from the start of one"
+    assert await batches(2, 2, part_bytes=4 * size) == [4, 4], "what follows the rest of a range"
+    assert await batches(2, 2, part_bytes=3 * size) == [1, 1], "no whole range fits behind it"
+    assert await batches(6, 6, part_bytes=size // 2) == [1, 0], "the first one, however large, and no other"
+    assert world.registry.get_sample_value("raylog_block_cache_misses_total") == 0
+    await store.close()
