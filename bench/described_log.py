@@ -17,7 +17,6 @@ from raylog.model.clock import Random, SystemClock, system_random
 from raylog.model.ids import LeaderEpoch, LeaderId, ProducerId, TopicPartition
 from raylog.model.limits import LogLimits
 from raylog.partition.offset_index import SEGMENT, IndexEntry, IndexSnapshot
-from raylog.storage.checkpoint import latest_checkpoint
 from raylog.storage.data_object import IndexRow, ProducerRow, SlotMeta, decode_meta, encode_meta
 from raylog.storage.fenced_log import FencedLog
 from raylog.storage.keys import LEADERS_PREFIX, leader_prefix, segment_key, slot_key
@@ -91,7 +90,6 @@ class _Writer:
         described: Described,
     ) -> None:
         self._bucket = bucket
-        self._store = store
         self._leader_id = leader_id
         self._prefix = leader_prefix(leader_id)
         self._now_ms = clock.wall_ms()
@@ -101,7 +99,7 @@ class _Writer:
         self._described = described
 
     async def write(self, topics: Mapping[str, int], share: int, row_bytes: int, tail_rows: int) -> None:
-        checkpoint = await latest_checkpoint(self._store, self._prefix)
+        checkpoint = await self._log.latest_checkpoint()
         state = state_at(self._leader_id, checkpoint)
         async for slot in self._log.open(checkpoint):
             if slot.kind is SlotKind.APPEND:

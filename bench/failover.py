@@ -26,6 +26,7 @@ from rich.table import Table
 from actors.spares import SPARE_TITLE
 from bench.report import show
 from bench.steady_writes import SteadyWrites
+from raylog.storage.latency_model import LATENCY_MODELS
 from tests.harness.serve import ServeProcess
 
 _LEADERS = 3
@@ -35,7 +36,7 @@ _QUIET_S = 3.0
 _LOOK_EVERY_S = 0.5
 _PATIENCE_S = 120.0
 _WALS = ("file", "object")
-_STORES = {"folder": "", "s3-standard": "?latency=s3-standard", "s3-express": "?latency=s3-express"}
+_STORES = {"folder": ""} | {model: f"?latency={model}" for model in LATENCY_MODELS}
 """What follows the folder's path in ``--store``."""
 
 

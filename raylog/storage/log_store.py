@@ -94,16 +94,6 @@ class LogStore:
         limits = self.limits
         return await seconded(read, limits.hedge_s, lambda: self.read_slot(found), more=limits.hedges)
 
-    async def slots_above(self, above: int) -> list[tuple[int, ObjectMeta]]:
-        """Slots with a number greater than ``above``, rising: all at once, hedged."""
-        prefix = log_prefix(self.prefix)
-
-        async def listed() -> list[tuple[int, ObjectMeta]]:
-            found = self.store.list(prefix, start_after=slot_key(self.prefix, above))
-            return [(number_of(slot.key), slot) async for slot in found]
-
-        return await self._patiently("list", prefix, lambda: self._hedged(listed))
-
     async def list_slots(self, above: int) -> AsyncGenerator[tuple[int, ObjectMeta], None]:
         """Slots with a number greater than ``above``, rising, as far as they are asked for."""
         prefix = log_prefix(self.prefix)
@@ -116,6 +106,14 @@ class LogStore:
                 return
             except RetryError as error:
                 delay_s = await self._pause("list", prefix, error, delay_s)
+
+    async def slots_above(self, above: int) -> list[tuple[int, ObjectMeta]]:
+        """What ``list_slots`` gives, all of it, hedged."""
+
+        async def listed() -> list[tuple[int, ObjectMeta]]:
+            return [slot async for slot in self.list_slots(above)]
+
+        return await self._hedged(listed)
 
     async def latest_checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint, hedged. Raises CorruptError, and the store's RetryError."""
