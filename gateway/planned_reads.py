@@ -226,8 +226,8 @@ async def read_planned(context: RequestContext, found: Ranges, bounds: Bounds) -
     for at, part in zip(wanted, at_hand, strict=True):
         left_bytes = bounds.limit_bytes - len(records)
         if part is not None:
-            if len(part) > left_bytes:
-                break  # only behind a first range of which a part was passed over
+            if len(part) > left_bytes and len(records):
+                break  # the first one was found to be given, even beyond the limit: a batch that has to be
             records.extend((part,))
             continue
         views = next(read)

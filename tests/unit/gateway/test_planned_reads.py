@@ -90,6 +90,15 @@ def whole_ranges_bytes(plan, fetch_offset, end_offset, limit_bytes):
     has_to_give=False,
     is_in_files=False,
 )
+@example(
+    shapes=[(1, 0)],
+    cuts=[1] * 12,
+    fetch_offset=0,
+    end_offset=1,
+    limit_bytes=0,
+    has_to_give=True,
+    is_in_files=True,
+)
 async def test_whole_batches_within_offsets_and_limit(
     shapes, cuts, fetch_offset, end_offset, limit_bytes, has_to_give, is_in_files
 ):
