@@ -101,9 +101,10 @@ def run_interleaved(
         for server in servers:
             stack.enter_context(server)
             results.add(server, _ready(server))
-        for _ in range(rounds):
-            for measure in measures:
-                _measure(servers, measure, effort, results, on_step)
+        for turn in range(rounds):
+            for number, measure in enumerate(measures):
+                first = (turn + number) % len(servers)  # in three rounds each is once the first to write, and once the last
+                _measure([*servers[first:], *servers[:first]], measure, effort, results, on_step)
         for server in servers:
             results.add(server, _memory(server))
     return results
@@ -126,6 +127,8 @@ def _measure(servers: Sequence[Server], measure: Measure, effort: Effort, result
                 os.sync()
                 time.sleep(_SETTLE_S)
             under_way.rotate(-1)  # nobody is always the one after the same other
+    for server in servers:
+        server.drop_page_cache()
 
 
 def _ready(server: Server) -> Figure:
