@@ -33,7 +33,7 @@ _ANSWER_GRACE_S: Final = 30.0
 """A leader has so long beyond the wait that it was asked for."""
 
 PartitionKey = tuple[Any, int]
-"""Topic (name, or id from v13 on) and partition number."""
+"""Topic (name, or its id's number from v13 on) and partition number."""
 Answers = dict[PartitionKey, Any]
 """The response's partitions, or PlannedAnswers for them."""
 _Pairs = list[tuple[Any, Any]]
@@ -156,7 +156,7 @@ def unreadable(context: RequestContext, topic: Any, partition: int, error: Excep
     context.services.log.warning(
         "records could not be read from the bucket",
         extra=fields(
-            topic=topic_key(topic),
+            topic=_named(topic),
             partition=partition,
             client_id=context.client_id,
             correlation_id=context.head.correlation_id,
@@ -226,13 +226,15 @@ def response(context: RequestContext, request: Any, answers: Answers, error: Err
     version = context.head.api_version
     types = response_types(FETCH_KEY, version)
     name = "topic_id" if version >= _FIRST_VERSION_WITH_TOPIC_IDS else "topic"
-    topics: dict[Any, list[Any]] = {}
+    topics: dict[Any, tuple[Any, list[Any]]] = {}
     for topic, partition in request_order(request):
-        answer = answers.get((topic_key(topic), partition.partition))
+        key = topic_key(topic)
+        answer = answers.get((key, partition.partition))
         if answer is not None:
-            topics.setdefault(topic_key(topic), []).append(answer)
+            topics.setdefault(key, (topic, []))[1].append(answer)
     responses = tuple(
-        types.FetchableTopicResponse(**{name: key}, partitions=tuple(partitions)) for key, partitions in topics.items()
+        types.FetchableTopicResponse(**{name: _named(topic)}, partitions=tuple(partitions))
+        for topic, partitions in topics.values()
     )
     values = {"throttle_time": NO_THROTTLE, "error_code": error, "session_id": 0, "responses": responses}
     made: Payload = make(types.FetchResponse, values)
@@ -247,7 +249,15 @@ def request_order(request: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def topic_key(topic: Any) -> Any:
-    """A topic's key, of the request's or the response's topic: its id from v13 on, its name before."""
+    """A topic's key, of the request's or the response's topic: its name, or the number of its id, as a UUID's hash and comparison
+    are Python's own and take a microsecond. None: the id of zeros, which no topic has."""
+    if not hasattr(topic, "topic_id"):
+        return topic.topic
+    return None if topic.topic_id is None else topic.topic_id.int
+
+
+def _named(topic: Any) -> Any:
+    """A topic as the request names it: by its id from v13 on, by its name before."""
     return topic.topic_id if hasattr(topic, "topic_id") else topic.topic
 
 

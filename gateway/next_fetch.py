@@ -6,6 +6,7 @@ has nothing to do for it. So once an answer has left, what the plans lead to nex
 - Only what the system has in memory is made ready: nothing is read for a fetch that may never come.
 - A fetch is answered from here if each of its partitions is here, at the offset and with the limits and epochs that it names, and
   the routes are those of then; else it takes its usual way, and what is here is dropped.
+- What does not fit any more into an answer that is half full stays ready for the fetch after it.
 - What is here was true when it was made ready, and may be as old as the plans that it comes from.
 - As it keeps files open, it is dropped when nobody has asked for it in a moment.
 """
@@ -30,6 +31,7 @@ from gateway.fetching import (
 )
 from gateway.planned_reads import Bounds, look_up
 from gateway.routing import RouteIndex
+from raylog.protocol.gather import RecordsParts
 
 _PARTITIONS_MAX: Final = 32
 """Of one fetch; more are not made ready, as others would wait for it."""
@@ -48,6 +50,19 @@ class _Ready(NamedTuple):
     """Of the request that it answers."""
     next_offset: int
     """Where the fetch after that goes on."""
+    without_records: Any = None
+    """The answer when there is no room for the records, once there was none."""
+
+    @property
+    def is_over_its_limit(self) -> bool:
+        """It is one batch, larger than the request wants of the partition."""
+        return self.size_bytes > int(self.partition.partition_max_bytes)
+
+    def may_be_given(self, given_bytes: int, limit_bytes: int) -> bool:
+        """Behind so many bytes of other partitions: what is first may be larger than its limits, as a batch (KIP-74)."""
+        if self.is_over_its_limit:
+            return not given_bytes
+        return given_bytes + self.size_bytes <= limit_bytes
 
 
 class NextFetch:
@@ -60,7 +75,7 @@ class NextFetch:
         self._index: RouteIndex | None = None
         """The routes that what is ready was made with."""
         self._expected: list[tuple[Any, Any]] = []
-        """Topics and partitions as the next request will have them."""
+        """Topics and partitions as the next request will have them, but for those that are ready."""
         self._ready: dict[PartitionKey, _Ready] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_unused = False
@@ -75,21 +90,31 @@ class NextFetch:
         if self._index is not services.routes.index:
             return None
         now = services.clock.monotonic()
+        limit_bytes = min(request.max_bytes, services.limits.fetch_bytes_max)
         answers: Answers = {}
         expected = []
-        size_bytes = 0
+        left = {}
+        given_bytes = 0
         for topic, partition in request_order(request):
             key = topic_key(topic), partition.partition
             found = ready.get(key)
             if found is None or found.partition != partition or now >= found.until_s:
                 return None
-            answers[key] = found.answer
-            size_bytes += found.size_bytes
-            expected.append((topic, replace(partition, fetch_offset=found.next_offset)))
-        limit_bytes = min(request.max_bytes, services.limits.fetch_bytes_max)
-        if size_bytes < max(1, request.min_bytes) or size_bytes > limit_bytes:
+            if found.may_be_given(given_bytes, limit_bytes):
+                answers[key] = found.answer
+                given_bytes += found.size_bytes
+                expected.append((topic, replace(partition, fetch_offset=found.next_offset)))
+            elif found.is_over_its_limit or 2 * given_bytes >= limit_bytes:
+                if found.without_records is None:
+                    found = found._replace(without_records=replace(found.answer, records=RecordsParts()))
+                answers[key] = found.without_records
+                left[key] = found
+            else:
+                return None
+        if given_bytes < max(1, request.min_bytes):
             return None
         self._expect(context, request, expected)
+        self._ready = left
         return answers
 
     def follow(self, context: RequestContext, request: Any, ends: Mapping[PartitionKey, int]) -> None:
@@ -102,6 +127,7 @@ class NextFetch:
         for topic, partition in request_order(request):
             offset = ends.get((topic_key(topic), partition.partition), partition.fetch_offset)
             expected.append((topic, replace(partition, fetch_offset=offset)))
+        self._ready = {}
         self._expect(context, request, expected)
 
     def drop(self) -> None:
@@ -122,8 +148,9 @@ class NextFetch:
         expected, self._expected = self._expected, []
         if context is None:
             return
-        self._index = context.services.routes.index
-        self._ready = {}
+        index = context.services.routes.index
+        if self._index is not index:
+            self._index, self._ready = index, {}
         for topic, partition in expected:
             ready = _look_ahead(context, request, topic, partition)
             if ready is not None:
@@ -155,7 +182,7 @@ def _look_ahead(context: RequestContext, request: Any, topic: Any, partition: An
         partition.fetch_offset,
         end_offset(answer.answer, request),
         min(partition.partition_max_bytes, context.services.limits.fetch_bytes_max),
-        has_to_give=False,
+        has_to_give=True,
     )
     found = look_up(context, answer.plan, bounds)
     records = found.all_at_hand()

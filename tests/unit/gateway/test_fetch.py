@@ -1,6 +1,7 @@
 """Fetch through the gateway: passed through, joined from several leaders, waited for, and read from the bucket."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 from kio.schema.errors import ErrorCode
@@ -262,6 +263,19 @@ async def test_partitions_without_a_leader_are_answered_at_once_beside_the_other
         ("t", 5): ErrorCode.unknown_topic_or_partition,
         ("u", 0): ErrorCode.unknown_topic_or_partition,
     }
+
+
+async def test_ids_that_no_topic_has_are_answered_with_as_much(world):
+    topic_id = await world.topic("t", [1])
+    log = Log()
+    log.append(0, batch(0))
+    await world.leader(1, log)
+    client = await world.client()
+    nobody = UUID(int=7)
+    answer = await client.ask(fetch({(None, 0): 0, (topic_id, 0): 0, (nobody, 0): 0}, version=13))
+    unknown = ErrorCode.unknown_topic_id
+    assert errors_of(answer) == {(None, 0): unknown, (topic_id, 0): ErrorCode.none, (nobody, 0): unknown}
+    assert records_of(answer)[topic_id, 0] == batch(0)
 
 
 async def test_a_leader_that_goes_away_fails_its_partitions_only(world):
