@@ -6,11 +6,9 @@ across restarts. A controller that is fenced answers RetryError to whoever still
 """
 
 import asyncio
-import base64
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
@@ -19,7 +17,6 @@ from controller.balance.describe import describe as describe_balance
 from controller.balance.describe import moved
 from controller.balance.views import PartitionName
 from controller.brokers import register_broker
-from controller.drains import keep_drains, order_drain, with_drains
 from controller.evacuation import Evacuation
 from controller.journal import Journal, open_journal
 from controller.launcher import LeaderEnder, LeaderKeeper, LeaderLauncher, LeaderSite
@@ -27,8 +24,10 @@ from controller.leader_desk import LeaderDesk
 from controller.leader_watch import LeaderWatch
 from controller.metrics import ControllerMetrics
 from controller.moves import move_partitions
+from controller.new_ids import new_cluster_id, new_topic_id
+from controller.node_desk import NodeDesk
 from controller.node_keeper import NodeKeeper, NodeLauncher
-from controller.nodes import Node, on_gone_nodes, settle, waits_for_a_node
+from controller.nodes import Node, waits_for_a_node
 from controller.offers import HandoverOffers
 from controller.records import (
     ClusterCreated,
@@ -62,7 +61,7 @@ from raylog.model.admin import (
 )
 from raylog.model.clock import Clock, Random
 from raylog.model.errors import InvalidError, RetryError
-from raylog.model.ids import LeaderId, LogEpoch, TopicId, TopicPartition
+from raylog.model.ids import LeaderId, LogEpoch, TopicPartition
 from raylog.model.limits import Limits
 from raylog.model.load import LoadReport
 from raylog.model.logs import role_logger
@@ -123,7 +122,6 @@ class Controller:
             topic_partitions_max=limits.controller.topic_partitions_max,
             broker_configs=broker_config.validate(broker_configs),
         )
-        self._nodes = tuple(nodes)
         self._metrics = ControllerMetrics(registry)
         self._log = role_logger("controller")
         self._routes = RouteMaker(self._rules)
@@ -150,6 +148,16 @@ class Controller:
             nodes=lambda: self._rules.nodes,
             is_there=self._watch.is_there,
             look_s=limits.controller.launch_retry_s,
+        )
+        self._node_desk = NodeDesk(
+            nodes,
+            journal=self._serving,
+            rules=lambda: self._rules,
+            settled=self._use_nodes,
+            evacuation=self._evacuation,
+            keeper=self._node_keeper,
+            watch=self._watch,
+            metrics=self._metrics,
         )
         self._balancer = Balancer(
             journal=self._serving,
@@ -178,7 +186,7 @@ class Controller:
             poll_s_max=limits.controller.leader_poll_s_max,
         )
         self._topics = TopicDesk(
-            journal=self._serving, rules=lambda: self._rules, until=self._until, new_topic_id=self._new_topic_id
+            journal=self._serving, rules=lambda: self._rules, until=self._until, new_topic_id=lambda: new_topic_id(rng)
         )
         self._rests = (
             Rests(
@@ -215,8 +223,8 @@ class Controller:
                 room_asker,
                 journal=self._serving,
                 rules=lambda: self._rules,
-                changed=self._drains_changed,
-                is_cleared=self._is_cleared,
+                changed=self._node_desk.drains_changed,
+                is_cleared=self._node_desk.is_cleared,
                 is_resting=self._is_resting,
                 own_node=own_node,
                 book=self._balancer.book,
@@ -253,28 +261,28 @@ class Controller:
         self._own(journal.run(self._committed))
         self._own(journal.run_checkpoints())
         if not journal.planned.cluster_id:
-            journal.submit([ClusterCreated(cluster_id=self._new_cluster_id())])
+            journal.submit([ClusterCreated(cluster_id=new_cluster_id(self._rng))])
         if journal.planned.deployment_id != self._deployment_id:
             journal.submit([DeploymentStarted(deployment_id=self._deployment_id)])
-        if self._nodes:
-            self._settle_nodes()
+        self._node_desk.begin()
         if journal.planned.topic(GroupsTopic) is None:
-            groups = create_topic(journal.planned, self._rules, NewTopic(name=GroupsTopic), self._new_topic_id())
+            groups = create_topic(journal.planned, self._rules, NewTopic(name=GroupsTopic), new_topic_id(self._rng))
             journal.submit(groups.records)
         await journal.settled()
         self._metrics.show(journal.durable)
-        self._own(self._keeper.run())
-        self._own(self._watch.run())
-        self._own(self._balancer.run())
-        self._own(self._evacuation.run())
-        if self._node_keeper is not None:
-            self._own(self._node_keeper.run())
-        if self._scaler is not None:
-            self._own(self._scaler.run())
-        if self._rests is not None:
-            self._own(self._rests.run())
-        if self._surplus_ender is not None:
-            self._own(self._surplus_ender.run())
+        parts = (
+            self._keeper,
+            self._watch,
+            self._balancer,
+            self._evacuation,
+            self._node_keeper,
+            self._scaler,
+            self._rests,
+            self._surplus_ender,
+        )
+        for part in parts:
+            if part is not None:
+                self._own(part.run())
 
     async def close(self) -> None:
         """Release all callers and stop. Idempotent. Leaders and gateways go on without it."""
@@ -338,55 +346,18 @@ class Controller:
         await journal.settled()
         return endpoint
 
+    # -- nodes
+
     async def see_nodes(self, nodes: Sequence[Node]) -> None:
         """These nodes are there, and no others; for whoever knows (Ray does). Clients are sent no more to others."""
-        for leader_id in on_gone_nodes(self._serving().planned, self._nodes, nodes):
-            self._watch.lost_node(leader_id)
-        self._nodes = tuple(nodes)
-        self._settle_nodes()
-        await self._serving().settled()
-        self._look_at_nodes()
+        await self._node_desk.see(nodes)
 
     async def drain_node(self, name: str, *, drain: bool = True) -> None:
         """Have a node emptied, until it is gone or that is taken back (``drain`` False). Returns once it is durably wanted.
 
         Raises InvalidError for a node that is not there, or is the last one.
         """
-        journal = self._serving()
-        journal.submit(order_drain(journal.planned, self._nodes, name, drain=drain))
-        self._drains_changed()
-        await journal.settled()
-
-    def _drains_changed(self) -> None:
-        self._settle_nodes()
-        self._look_at_nodes()
-
-    def _settle_nodes(self) -> None:
-        """Have the metadata follow the nodes that are there, and the rules which of them drain."""
-        journal = self._serving()
-        journal.submit(keep_drains(journal.planned, self._nodes))
-        self._rules = replace(self._rules, nodes=with_drains(journal.planned, self._nodes))
-        journal.submit(settle(journal.planned, self._rules.nodes))
-        self._metrics.show_nodes(sum(not node.is_draining for node in self._rules.nodes))
-
-    def _forget_leader(self, leader_id: LeaderId) -> None:
-        self._keeper.forget(leader_id)
-        self._watch.forget(leader_id)
-        self._keeper.look()
-
-    def _is_cleared(self, node: Node) -> bool:
-        return self._node_keeper is not None and self._node_keeper.is_cleared(node)
-
-    def _is_resting(self, leader_id: LeaderId) -> bool:
-        return self._rests is not None and self._rests.is_resting(leader_id)
-
-    def _broker_config(self) -> broker_config.BrokerConfig:
-        return self._rules.broker_config(self._serving().durable)
-
-    def _look_at_nodes(self) -> None:
-        self._evacuation.look()
-        if self._node_keeper is not None:
-            self._node_keeper.look()
+        await self._node_desk.drain(name, drain=drain)
 
     # -- where partitions are led
 
@@ -451,7 +422,7 @@ class Controller:
             version=self._routes_version,
             epoch=journal.epoch,
             is_there=self._watch.is_there,
-            is_cleared=self._is_cleared,
+            is_cleared=self._node_desk.is_cleared,
             is_resting=self._is_resting,
         )
         return {**seen, "size": self._size()}
@@ -498,14 +469,27 @@ class Controller:
             self._rests.committed(affected)
         if affected:
             self._keeper.look()
-        if any(node.is_draining for node in self._rules.nodes):
-            self._look_at_nodes()
+        self._node_desk.committed()
         self._metrics.show(self._serving().durable)
         self._wake_all()
 
     def _wake_all(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    def _use_nodes(self, nodes: tuple[Node, ...]) -> None:
+        self._rules = replace(self._rules, nodes=nodes)
+
+    def _forget_leader(self, leader_id: LeaderId) -> None:
+        self._keeper.forget(leader_id)
+        self._watch.forget(leader_id)
+        self._keeper.look()
+
+    def _is_resting(self, leader_id: LeaderId) -> bool:
+        return self._rests is not None and self._rests.is_resting(leader_id)
+
+    def _broker_config(self) -> broker_config.BrokerConfig:
+        return self._rules.broker_config(self._serving().durable)
 
     def _needed_leaders(self) -> dict[LeaderId, LeaderSite]:
         state = self._serving().durable
@@ -520,16 +504,6 @@ class Controller:
         state, nodes = self._serving().durable, self._rules.nodes
         needed = self._needed_leaders()
         return {id_: site for id_, site in needed.items() if not waits_for_a_node(state.leaders[id_], nodes)}
-
-    def _new_topic_id(self) -> TopicId:
-        while True:
-            topic_id = UUID(bytes=self._rng.randbytes(16), version=4)
-            if not base64.urlsafe_b64encode(topic_id.bytes).startswith(b"-"):  # Kafka's tools would read an option
-                return TopicId(topic_id)
-
-    def _new_cluster_id(self) -> str:
-        """As Kafka writes it: 22 characters."""
-        return base64.urlsafe_b64encode(self._new_topic_id().bytes).decode().rstrip("=")
 
     def _own(self, part: Coroutine[Any, Any, None]) -> None:
         """Run a part of the controller; if it ends in an error, so does the controller."""
