@@ -6,6 +6,8 @@ Rules:
   writing into its own files when it wakes; those are removed and never used again, so it can harm nobody.
 - A trimmed segment becomes a spare only after its header has been wiped and synced, oldest first. So the headers on the disk
   are always those of consecutive generations, and half-written new content never hides live segments behind it.
+- What a burst of writes needed stays as spares until none of it was used for a minute: else it would be removed as the bucket
+  takes the burst, and made again, 64 MiB of zeros each, for the next entries.
 - A leader's first second is for those who wait for it: only what a commit waits for is made then, and nothing is removed.
 - Where the disk has no room for another segment the WAL is full, not broken: it goes on when trimming or the disk gives room.
 """
@@ -25,6 +27,10 @@ from raylog.storage.wal_format import HEADER_ALIGNMENT_BYTES
 
 _T = TypeVar("_T")
 _SPARES_KEPT = 2
+_SPARE_BYTES_MAX = 512 << 20
+_UNUSED_SECONDS = 60.0
+"""More than ``_SPARES_KEPT`` spares, of ``_SPARE_BYTES_MAX`` at most, are kept so long after the last use of one, or up to
+twice that."""
 _FIRST_BYTES_MAX = 4 << 20
 """The first segment has less: the first commit of a leader waits for it to be made, and the next is made beside commits."""
 _FULL_RETRY_SECONDS = 1.0
@@ -78,6 +84,7 @@ class SegmentPool:
         self._log = log
         self._on_change = on_change
         self._spares: list[SegmentFile] = []
+        self._spares_max = max(_SPARES_KEPT, _SPARE_BYTES_MAX // segment_bytes)
         self._spare_bytes = 0
         self._live_count = 0
         self._retired: deque[SegmentFile] = deque()
@@ -90,6 +97,10 @@ class SegmentPool:
         self._is_waited_for = True
         """Nobody can commit before there is another spare."""
         self._is_calm = False
+        self._is_used = False
+        """A spare was, since the last look."""
+        self._unused_timer: asyncio.TimerHandle | None = None
+        self._has_too_many = False
         self._closing = False
         self._work = asyncio.Event()
         self._work.set()
@@ -116,6 +127,7 @@ class SegmentPool:
                 self._live_count += 1
                 self._wanted_bytes = self._segment_bytes
                 self._spare_bytes -= spare.size_bytes
+                self._is_used = True
                 return self._spares.pop(index)
         self._wanted_bytes = max(self._segment_bytes, size_bytes)
         self._is_waited_for = True
@@ -142,10 +154,14 @@ class SegmentPool:
                 await self._remove_doomed()
                 while self._retired:
                     await self._wipe_or_remove(self._retired.popleft())
+            if self._has_too_many:
+                await self._remove_unused()
             if not self._closing:
                 await self._work.wait()
                 self._work.clear()
         calm.cancel()
+        if self._unused_timer is not None:
+            self._unused_timer.cancel()
 
     def close(self) -> None:
         """Let ``run`` finish what it was asked for and end; it is not to be cancelled, as a thread may hold a file of ours."""
@@ -168,15 +184,40 @@ class SegmentPool:
             self._room_was_made()
 
     async def _wipe_or_remove(self, segment: SegmentFile) -> None:
-        surplus = len(self._spares) >= _SPARES_KEPT or segment.size_bytes != self._segment_bytes
-        if surplus:
-            self._made_bytes -= segment.size_bytes
-            segment.close()
-            await self._offload(lambda: self._disk.remove([segment.name]))
+        if len(self._spares) >= self._spares_max or segment.size_bytes != self._segment_bytes:
+            await self._remove([segment])
         else:
             await self._offload(lambda: _wipe(segment))
             self._keep(segment)
+            self._room_was_made()
+
+    async def _remove_unused(self) -> None:
+        self._has_too_many = False
+        self._spares, unused = self._spares[:_SPARES_KEPT], self._spares[_SPARES_KEPT:]
+        self._spare_bytes -= sum(spare.size_bytes for spare in unused)
+        if unused:
+            await self._remove(unused)
+
+    async def _remove(self, segments: Sequence[SegmentFile]) -> None:
+        names = [segment.name for segment in segments]
+        for segment in segments:
+            self._made_bytes -= segment.size_bytes
+            segment.close()
+        await self._offload(lambda: self._disk.remove(names))
         self._room_was_made()
+
+    def _look_for_unused(self) -> None:
+        self._unused_timer = None
+        if self._is_used:
+            self._is_used = False
+            self._look_later()
+        else:
+            self._has_too_many = True
+            self._work.set()
+
+    def _look_later(self) -> None:
+        if self._unused_timer is None and len(self._spares) > _SPARES_KEPT:
+            self._unused_timer = asyncio.get_running_loop().call_later(_UNUSED_SECONDS, self._look_for_unused)
 
     def _room_was_made(self) -> None:
         self._disk_full = False
@@ -216,6 +257,7 @@ class SegmentPool:
         self._is_waited_for = False
         self._spares.append(spare)
         self._spare_bytes += spare.size_bytes
+        self._look_later()
 
 
 def segment_name(epoch: LogEpoch, number: int) -> str:
