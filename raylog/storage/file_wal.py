@@ -46,6 +46,8 @@ class FileWalLimits:
     capacity_bytes: int = 8 << 30
     group_bytes_max: int = 8 << 20
     """A commit takes no further entry once it has this much, so that the first ones do not wait for ever more behind them."""
+    spares_max: int = 8
+    """Of what a burst of writes needed so much is kept for the next one, for a while; at most this is held of the disk for it."""
     inline_commit_ms_max: float = 2.0
     """Commits that take less on average run on the event loop's thread; 0: always in a thread of their own."""
 
@@ -143,12 +145,15 @@ class FileWal:
             next_lsn = old.segments[0].header.first_lsn
             for index in range(len(old.segments)):
                 entries = await self._offload(partial(self._read_segment, old, index, next_lsn))
+                if entries is None:
+                    next_lsn = old.first_lsn_behind(index)
+                    continue
                 if not entries:
                     break
                 next_lsn = Lsn(entries[-1].lsn + 1)
                 for entry in entries:
                     yield entry
-            cuts[old.epoch] = Lsn(next_lsn - 1)
+            cuts[old.epoch] = Lsn(next_lsn - 1 if old.last_lsn is None else min(next_lsn - 1, old.last_lsn))
         if self._has_rival:
             await self._offload(lambda: self._claim(cuts))
         await self._offload(lambda: self._check_not_above(self._epoch, self._disk.read_fence()))
@@ -166,14 +171,13 @@ class FileWal:
         finally:
             segment.close()
 
-    def _read_segment(self, old: OldEpoch, index: int, next_lsn: Lsn) -> list[WalEntry]:
-        try:
-            return read_segment(self._disk, old, index, next_lsn)
-        except FileNotFoundError:
-            # Whoever removed it since it was listed has its content in durable slots: a later taker, by whom this one is
-            # fenced; or the writer before this one, which had not noticed its end, and whose slots this one has replayed.
+    def _read_segment(self, old: OldEpoch, index: int, next_lsn: Lsn) -> list[WalEntry] | None:
+        entries = read_segment(self._disk, old, index, next_lsn)
+        if entries is None:
+            # Whoever gave it up since it was listed has its content in durable slots: a later taker, by whom this one is fenced;
+            # or the writer before this one, which had not noticed its end, and whose slots this one has replayed.
             self._check_not_above(self._epoch, self._disk.read_fence())
-            return []
+        return entries
 
     def start(self, on_durable: Callable[[Lsn], None], on_fatal: Callable[[Exception], None]) -> None:
         assert self._leftovers is not None and self._cuts is not None, "recover is read to its end first"
@@ -184,6 +188,7 @@ class FileWal:
             epoch=self._epoch,
             segment_bytes=self._limits.segment_bytes,
             capacity_bytes=self._limits.capacity_bytes,
+            spares_max=self._limits.spares_max,
             offload=self._offload,
             clock=self._clock,
             log=self._log,

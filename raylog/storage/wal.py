@@ -39,6 +39,11 @@ class FlushPolicy:
     max_bytes: int
     immediate: bool
 
+    @property
+    def gather_s(self) -> float:
+        """So long a new leader's first slot waits for those who come back to it."""
+        return self.interval_ms / 10_000 if self.immediate else 0.0
+
     def cut_at_s(self, last_cut_s: float, first_entry_s: float) -> float:
         """When what has waited since ``first_entry_s`` is due, unless it has ``max_bytes`` before."""
         return (last_cut_s if self.immediate else first_entry_s) + self.interval_ms / 1000

@@ -27,10 +27,8 @@ from raylog.storage.wal_format import HEADER_ALIGNMENT_BYTES
 
 _T = TypeVar("_T")
 _SPARES_KEPT = 2
-_SPARE_BYTES_MAX = 512 << 20
 _UNUSED_SECONDS = 60.0
-"""More than ``_SPARES_KEPT`` spares, of ``_SPARE_BYTES_MAX`` at most, are kept so long after the last use of one, or up to
-twice that."""
+"""More spares than ``_SPARES_KEPT`` are kept so long after the last use of one, or up to twice that."""
 _FIRST_BYTES_MAX = 4 << 20
 """The first segment has less: the first commit of a leader waits for it to be made, and the next is made beside commits."""
 _FULL_RETRY_SECONDS = 1.0
@@ -70,6 +68,7 @@ class SegmentPool:
         epoch: LogEpoch,
         segment_bytes: int,
         capacity_bytes: int,
+        spares_max: int,
         offload: Offload,
         clock: Clock,
         log: RoleLogger,
@@ -79,12 +78,12 @@ class SegmentPool:
         self._epoch = epoch
         self._segment_bytes = segment_bytes
         self._capacity_bytes = capacity_bytes
+        self._spares_max = spares_max
         self._offload = offload
         self._clock = clock
         self._log = log
         self._on_change = on_change
         self._spares: list[SegmentFile] = []
-        self._spares_max = max(_SPARES_KEPT, _SPARE_BYTES_MAX // segment_bytes)
         self._spare_bytes = 0
         self._live_count = 0
         self._retired: deque[SegmentFile] = deque()

@@ -5,6 +5,8 @@ Rules:
 - An epoch's entries are those of its segments in the order of their generations, as long as the LSNs go on without a gap. The
   first gap, torn or corrupt entry ends the epoch; nothing behind it counts, however whole it looks. None of it was
   acknowledged: an acknowledgement waits for the sync of everything before it.
+- A segment that is gone, or in another use, since it was listed was given up by its writer, who did not know that it is fenced,
+  as the bucket has all of it: the epoch goes on with the next segment.
 - Of epochs before the newest that has written anything, a claim included, only what its cuts name counts: the rest came from a
   writer that was fenced already.
 """
@@ -44,6 +46,10 @@ class OldEpoch:
     epoch: LogEpoch
     segments: tuple[_OldSegment, ...]
     last_lsn: Lsn | None
+
+    def first_lsn_behind(self, index: int) -> Lsn:
+        """Where the segment behind that one begins; of the last one, where it began: what it had is unknown."""
+        return self.segments[min(index + 1, len(self.segments) - 1)].header.first_lsn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +97,15 @@ def find_leftovers(disk: WalDisk, leader_id: LeaderId, epoch: LogEpoch) -> Lefto
 def _look(disk: WalDisk, name: str) -> _OldSegment | None:
     file = disk.open(name)
     try:
-        with reading(f"The WAL segment '{name}'"):
-            header = decode_segment_header(file.read(0, HEADER_BYTES_MAX))
+        header = _header(file)
     finally:
         file.close()
     return None if header is None else _OldSegment(name=name, header=header)
+
+
+def _header(file: SegmentFile) -> SegmentHeader | None:
+    with reading(f"The WAL segment '{file.name}'"):
+        return decode_segment_header(file.read(0, HEADER_BYTES_MAX))
 
 
 def _old_epochs(segments: list[_OldSegment], limits: dict[LogEpoch, Lsn | None]) -> Iterator[OldEpoch]:
@@ -106,17 +116,25 @@ def _old_epochs(segments: list[_OldSegment], limits: dict[LogEpoch, Lsn | None])
             yield OldEpoch(epoch=epoch, segments=tuple(own), last_lsn=limits[epoch])
 
 
-def read_segment(disk: WalDisk, old: OldEpoch, index: int, next_lsn: Lsn) -> list[WalEntry]:
-    """The entries of an epoch's segment ``index`` from ``next_lsn`` on; none when the segment does not go on there. Blocking."""
+def read_segment(disk: WalDisk, old: OldEpoch, index: int, next_lsn: Lsn) -> list[WalEntry] | None:
+    """The entries of an epoch's segment ``index`` from ``next_lsn`` on; none when the segment does not go on there. None when its
+    writer has given it up since it was listed. Blocking."""
     segment = old.segments[index]
     if segment.header.first_lsn != next_lsn:
         return []
-    file = disk.open(segment.name)
+    try:
+        file = disk.open(segment.name)
+    except FileNotFoundError:
+        return None
     try:
         entries = _entries(file, segment.header, next_lsn)
         taken = list(takewhile(lambda entry: old.last_lsn is None or entry.lsn <= old.last_lsn, entries))
         # A writer that does not know yet that it is fenced may have written since the opening, and not have synced.
         file.sync()
+        is_last = index + 1 == len(old.segments)
+        end_lsn = taken[-1].lsn + 1 if taken else next_lsn
+        if not is_last and end_lsn != old.segments[index + 1].header.first_lsn and _header(file) != segment.header:
+            return None
         return taken
     finally:
         file.close()

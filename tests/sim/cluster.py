@@ -100,6 +100,9 @@ class Shape:
     wal_classes: tuple[str, ...] = ("file", "object")
     wal_segment_bytes: int = 12 << 10
     """Of a file WAL. Small ones are soon given back; a large one keeps for long what the bucket has already."""
+    wal_spares_max: int = 8
+    """Segments that a file WAL keeps to be used again. With few of them what the bucket has is soon removed, also by a writer who
+    is fenced and does not know."""
     is_wal_shared: bool = False
     """The file WAL lies on NFS."""
     has_nodes: bool = False
@@ -416,6 +419,7 @@ class SimCluster:
             limits=FileWalLimits(
                 segment_bytes=self.shape.wal_segment_bytes,
                 capacity_bytes=max(128 << 10, 8 * self.shape.wal_segment_bytes),
+                spares_max=self.shape.wal_spares_max,
                 inline_commit_ms_max=0.0,
             ),
             flush_policy=FlushPolicy(interval_ms=700, max_bytes=8 << 10, immediate=False),

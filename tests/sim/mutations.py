@@ -114,9 +114,14 @@ def fence_look_after_the_reading() -> Iterator[None]:
 
 
 @mutation
-def claim_before_an_earlier_takers_cuts() -> Iterator[None]:
-    """A taker shows what it has read of the WAL while an earlier one, that has read less, may still write its cuts."""
-    with patch.object(FileWal, "_claim", lambda *_: None):
+def segments_behind_one_that_is_gone() -> Iterator[None]:
+    """A taker reads nothing behind a segment that the earlier writer, which does not know that it is fenced, has given up."""
+    right = FileWal._read_segment
+
+    def read(self: FileWal, *where: Any) -> Any:
+        return right(self, *where) or []
+
+    with patch.object(FileWal, "_read_segment", read):
         yield
 
 

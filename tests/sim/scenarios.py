@@ -24,6 +24,7 @@ _IDS = 400
 OUTAGE_S = 120.0
 
 LIVE_TAKEOVERS_SHAPE = Shape(gateways=1, leaders_per_class=1, wal_classes=("file",), is_wal_shared=True)
+CROSSED_TAKEOVERS_SHAPE = replace(LIVE_TAKEOVERS_SHAPE, wal_spares_max=1)
 SLEEPING_CONTROLLER_SHAPE = Shape(gateways=1, leaders_per_class=1, limits=limits(checkpoint_slots=1, trim_grace_s=1.5))
 COLLECTED_CONTROLLER_SHAPE = Shape(
     gateways=1,
@@ -398,7 +399,7 @@ async def _ask_for_ids(run: Run) -> None:
 
 SCENARIOS = {
     "live_takeovers": (LIVE_TAKEOVERS_SHAPE, live_takeovers),
-    "crossed_takeovers": (LIVE_TAKEOVERS_SHAPE, crossed_takeovers),
+    "crossed_takeovers": (CROSSED_TAKEOVERS_SHAPE, crossed_takeovers),
     "sleeping_controller": (SLEEPING_CONTROLLER_SHAPE, sleeping_controller),
     "collected_controller": (COLLECTED_CONTROLLER_SHAPE, sleeping_controller),
     "sleeping_collector": (SLEEPING_COLLECTOR_SHAPE, sleeping_collector),

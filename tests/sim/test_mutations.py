@@ -19,7 +19,7 @@ SEEDS = 300
 DIRECTED_SEEDS = 6
 DIRECTED = {"fence_check_before_sync": "live_takeovers", "proof_after_a_long_pause": "sleeping_controller"}
 DIRECTED |= {"cuts_of_fenced_epochs": "live_takeovers", "fence_look_after_the_reading": "crossed_takeovers"}
-DIRECTED |= {"claim_before_an_earlier_takers_cuts": "crossed_takeovers"}
+DIRECTED |= {"segments_behind_one_that_is_gone": "crossed_takeovers"}
 DIRECTED |= {"garbage_grace_time": "collected_controller", "garbage_is_what_no_row_names": "sleeping_collector"}
 DIRECTED |= {"garbage_is_listed_before_it_is_marked": "sleeping_collector"}
 DIRECTED |= upload_mutations.SCENARIO_OF | move_mutations.SCENARIO_OF
@@ -31,7 +31,7 @@ LIKELY |= {
     "epoch_above_the_last_leaders": 4,
 }
 LIKELY |= {"swap_looks_at_the_rows": 3, "shown_only_when_durable": 1, "orphan_rule_of_the_opener": 6}
-LIKELY |= {"slots_that_name_uploads_are_in_time": 17, "claim_before_an_earlier_takers_cuts": 10}
+LIKELY |= {"slots_that_name_uploads_are_in_time": 17, "segments_behind_one_that_is_gone": 2}
 LIKELY |= {"fence_check_after_sync": 22, "epoch_check_of_the_writer": 1, "writer_id_check": 7, "answer_lost_check": 7}
 """Where each was found last: tried first."""
 

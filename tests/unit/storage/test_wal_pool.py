@@ -21,7 +21,7 @@ BURST = 6
 class Pool:
     """A pool on a disk, as a WAL uses it."""
 
-    def __init__(self, disk: PosixDisk) -> None:
+    def __init__(self, disk: PosixDisk, spares_max: int) -> None:
         self.disk = disk
         self.changed = asyncio.Event()
         self.pool = SegmentPool(
@@ -29,6 +29,7 @@ class Pool:
             epoch=LogEpoch(1),
             segment_bytes=SEGMENT_BYTES,
             capacity_bytes=100 * SEGMENT_BYTES,
+            spares_max=spares_max,
             offload=ThreadOffload("wal-test"),
             clock=SystemClock(),
             log=role_logger("wal"),
@@ -55,10 +56,10 @@ class Pool:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Pool]:
+async def running(folder: Path, *, spares_max: int = 8) -> AsyncIterator[Pool]:
     disk = PosixDisk(folder, "leader-000001")
     disk.folder.mkdir()
-    pool = Pool(disk)
+    pool = Pool(disk, spares_max)
     run = asyncio.create_task(pool.pool.run())
     yield pool
     pool.pool.close()
@@ -87,8 +88,7 @@ async def test_what_nobody_needs_any_more_is_removed(tmp_path: Path, monkeypatch
         await pool.until(lambda: len(pool.disk.names()) == 2)
 
 
-async def test_spares_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wal_pool, "_SPARE_BYTES_MAX", 3 * SEGMENT_BYTES)
-    async with running(tmp_path) as pool:
+async def test_spares_are_bounded(tmp_path: Path) -> None:
+    async with running(tmp_path, spares_max=3) as pool:
         await pool.burst()
         await pool.until(lambda: len(pool.disk.names()) == 3 and pool.pool.free_bytes == 100 * SEGMENT_BYTES)
