@@ -2,6 +2,8 @@
 
 - ``immediate`` (object WAL): at once when nothing was cut for an interval, then one slot per interval or per ``max_bytes``.
   Otherwise (file WAL): an interval after the buffer's first entry, or at ``max_bytes``. Events and ``flush`` do not wait.
+- The first slot waits for ``gather_s``: who has waited for a new leader comes to it at the same moment, and what misses this slot
+  waits an interval for the next.
 - A slot whose batches are in the WAL alone is read back when there is room for it in memory; its turn stays its own.
 - Slots are pipelined; ``on_flushed`` is called in slot order, each once it and all before it are durable.
 - The store's errors are tried again for ever by the log. What comes out of it (FencedError, a broken store) is fatal.
@@ -34,6 +36,7 @@ class Flusher:
         log: FencedLog,
         buffer: WriteBuffer,
         policy: FlushPolicy,
+        gather_s: float,
         in_flight_max: int,
         clock: Clock,
         content: Callable[[Cut], Awaitable[list[Buffer]]],
@@ -45,6 +48,7 @@ class Flusher:
         self._log = log
         self._buffer = buffer
         self._policy = policy
+        self._gather_s = gather_s
         self._in_flight_max = in_flight_max
         self._clock = clock
         self._content = content
@@ -137,7 +141,10 @@ class Flusher:
         if self._is_urgent():
             return 0.0
         assert self._first_entry_at is not None
-        return self._policy.cut_at_s(self._last_cut_at, self._first_entry_at) - now
+        due_at = self._policy.cut_at_s(self._last_cut_at, self._first_entry_at)
+        if self._last_cut_at == -math.inf:
+            due_at = max(due_at, self._first_entry_at + self._gather_s)
+        return due_at - now
 
     def _cut(self, now: float) -> None:
         cut = self._buffer.cut()

@@ -286,6 +286,7 @@ class Leader:
             log=log,
             buffer=buffer,
             policy=self._wal.flush_policy,
+            gather_s=self._wal.flush_policy.gather_s,
             in_flight_max=limits.slots_in_flight_max,
             clock=clock,
             content=unflushed.body,

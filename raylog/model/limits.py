@@ -96,7 +96,7 @@ class LeaderLimits:
     """They wait no longer, from the first one for a partition on: the answers behind theirs wait as well."""
     sequence_grace_s: float = 30.0
     """A partition newly led here answers a gap in a producer's sequence with a retriable error for so long (see Produce)."""
-    checkpoint_slots: int = 200
+    checkpoint_slots: int = 100
     """A checkpoint is written after so many slots."""
     checkpoint_rows: int = 150_000
     """A checkpoint is written after so many rows of slots, or 1/15 of the last one's rows: a successor replays them in 3 s."""

@@ -9,13 +9,13 @@ import pytest
 from raylog.leader.flusher import Flusher
 from raylog.leader.write_buffer import Cut, WriteBuffer
 from raylog.model.buffers import Buffer
-from raylog.model.clock import SystemClock
 from raylog.model.errors import FencedError
 from raylog.model.ids import Lsn, TopicId, TopicPartition
 from raylog.partition.outcomes import PlacedBatch
 from raylog.storage.object_store import Priority
 from raylog.storage.slot_events import LogStart
 from raylog.storage.wal import FlushPolicy
+from tests.harness.manual_clock import ManualClock
 
 PARTITION = TopicPartition(TopicId(UUID(int=1)), 0)
 HOUR_MS = 3_600_000
@@ -35,8 +35,9 @@ class Log:
 
 
 class Harness:
-    def __init__(self, *, immediate: bool, max_bytes: int = 1000) -> None:
+    def __init__(self, *, immediate: bool, max_bytes: int = 1000, gather_s: float = 0.0) -> None:
         self.log = Log()
+        self.clock = ManualClock()
         self.buffer = WriteBuffer(1 << 20)
         self.settled: list[tuple[int, Lsn]] = []
         self.fatal: list[Exception] = []
@@ -44,8 +45,9 @@ class Harness:
             log=self.log,  # type: ignore[arg-type]
             buffer=self.buffer,
             policy=FlushPolicy(interval_ms=HOUR_MS, max_bytes=max_bytes, immediate=immediate),
+            gather_s=gather_s,
             in_flight_max=IN_FLIGHT_MAX,
-            clock=SystemClock(),
+            clock=self.clock,
             content=self._content,
             on_flushed=self._flushed,
             on_fatal=self._failed,
@@ -85,6 +87,23 @@ async def test_immediate_cuts_the_first_entry_at_once_and_the_next_ones_later() 
     await turns()
     assert harness.settled == [(1, 1)]
     assert len(harness.log.puts) == 1 and not harness.buffer.is_empty()
+
+
+async def test_the_first_slot_waits_for_who_comes_back_at_the_same_moment() -> None:
+    gather_s = 3600.0
+    harness = Harness(immediate=True, gather_s=gather_s)
+    await harness.add()
+    await harness.add()
+    assert harness.log.puts == []
+    harness.clock.now_s += gather_s
+    harness.flusher._tick()
+    await turns()
+    harness.log.puts[0].set_result(1)
+    await turns()
+    assert harness.settled == [(1, 2)]
+    harness.clock.now_s += HOUR_MS / 1000
+    await harness.add()
+    assert len(harness.log.puts) == 2, "only the first one waits"
 
 
 async def test_without_immediate_nothing_is_cut_before_its_time() -> None:
