@@ -103,9 +103,8 @@ def run_interleaved(
             results.add(server, _ready(server))
         for turn in range(rounds):
             for number, measure in enumerate(measures):
-                first = (turn + number) % len(
-                    servers
-                )  # in three rounds each is once the first to write, and once the last
+                # In three rounds each of three is once the first to write, and once the last.
+                first = (turn + number) % len(servers)
                 _measure([*servers[first:], *servers[:first]], measure, effort, results, on_step)
         for server in servers:
             results.add(server, _memory(server))

@@ -100,7 +100,7 @@ class Shape:
     wal_classes: tuple[str, ...] = ("file", "object")
     wal_segment_bytes: int = 12 << 10
     """Of a file WAL. Small ones are soon given back; a large one keeps for long what the bucket has already."""
-    wal_spares_max: int = 8
+    wal_spares_max: int = FileWalLimits().spares_max
     """Segments that a file WAL keeps to be used again. With few of them what the bucket has is soon removed, also by a writer who
     is fenced and does not know."""
     is_wal_shared: bool = False

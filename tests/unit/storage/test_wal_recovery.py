@@ -21,7 +21,7 @@ async def first_lsns(disk: PosixDisk) -> dict[str, int]:  # noqa: F811
         writer.wal.append(entry(lsn, bytes([lsn]) * (SEGMENT_BYTES // 4)))
         await writer.until_durable(lsn)
     await writer.wal.close()
-    headers = {name: decode_segment_header(disk.open(name).read(0, HEADER_BYTES_MAX)) for name in disk.names()}
+    headers = {name: decode_segment_header((disk.folder / name).read_bytes()) for name in disk.names()}
     found = {name: header.first_lsn for name, header in headers.items() if header is not None}
     assert len(found) > 3
     return found
