@@ -12,12 +12,16 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from bench.free_memory import touch
 from bench.servers import Server, ServerError
 
 _CLIENT_S_MAX = 600
 _TOPIC_S_MAX = 60
 _ROOT = Path(__file__).parent.parent
 MIB = 1 << 20
+_TOUCHED_PER_BYTE = 3
+"""Of free memory, before records are written: what a log and a WAL have of them in the system's memory, and the clients."""
+_READER_BYTES = 1024 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,7 @@ class Throughput:
     def run(self, server: Server, effort: Effort) -> Figures:
         what = f"{_size(self.record_bytes)} records, {_partitions(self.partitions)}"
         with topic_of(server, self.partitions) as topic:
+            touch(_TOUCHED_PER_BYTE * effort.bytes_max)
             produced = _client(
                 "produce",
                 server,
@@ -96,6 +101,7 @@ class Throughput:
             yield self._rate(f"produce {what}", produced)
             records = produced["records_in_topic"]
             for _ in range(effort.readers):
+                touch(_READER_BYTES)
                 consumed = _client("consume", server, topic=topic, partitions=self.partitions, records=records)
                 yield self._rate(f"consume {what}", consumed)
 

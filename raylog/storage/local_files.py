@@ -10,7 +10,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -19,7 +19,10 @@ from raylog.model.buffers import Buffer
 _IOV_MAX = 1024
 """Buffers per writev, as Linux has it."""
 _LOCK_SUFFIX = ".lock"
-_STEP_BYTES = 4 << 20
+PIECE_BYTES = 512 << 10
+"""Of one write. One of 2 MiB gets its pages as blocks of 2 MiB, and these are what a virtual machine's host takes back while they
+are free (free page reporting): to have them again cost 2.5 s of processor time a GB, smaller writes 0.3 s for the copying."""
+_PIECES_PER_SYNC = 8
 
 
 def write_all(fd: int, buffers: Sequence[Buffer]) -> None:
@@ -38,17 +41,28 @@ def write_all(fd: int, buffers: Sequence[Buffer]) -> None:
 def write_durably(fd: int, buffers: Sequence[Buffer]) -> None:
     """Write the buffers and sync the file: a large body in steps, so that other files' syncs, a file WAL's above all, do not
     queue behind all of it (64 MiB beside syncs of 4 KiB: these take 11 ms in place of 23 at the 99th percentile)."""
-    step: list[Buffer] = []
-    step_bytes = 0
-    for buffer in buffers:
-        step.append(buffer)
-        step_bytes += memoryview(buffer).nbytes
-        if step_bytes >= _STEP_BYTES:
-            write_all(fd, step)
+    for number, piece in enumerate(_pieces(buffers), start=1):
+        write_all(fd, piece)
+        if number % _PIECES_PER_SYNC == 0:
             os.fdatasync(fd)
-            step, step_bytes = [], 0
-    write_all(fd, step)
     os.fdatasync(fd)
+
+
+def _pieces(buffers: Sequence[Buffer]) -> Iterator[list[memoryview]]:
+    """The buffers in groups of ``PIECE_BYTES``, cut where one goes beyond; the last group is what is left."""
+    piece: list[memoryview] = []
+    room_bytes = PIECE_BYTES
+    for buffer in buffers:
+        rest = memoryview(buffer).cast("B")
+        while len(rest) >= room_bytes:
+            piece.append(rest[:room_bytes])
+            yield piece
+            rest, piece, room_bytes = rest[room_bytes:], [], PIECE_BYTES
+        if len(rest):
+            piece.append(rest)
+            room_bytes -= len(rest)
+    if piece:
+        yield piece
 
 
 def read_range(path: Path, start: int | None, length: int | None) -> bytes:

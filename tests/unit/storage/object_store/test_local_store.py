@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,7 @@ import pytest
 from raylog.model.errors import AlreadyExistsError, InvalidError, NotFoundError, RetryError
 from raylog.protocol.file_range import FILE_BYTES_MIN
 from raylog.storage import file_ranges, local_files
-from raylog.storage.local_files import write_all
+from raylog.storage.local_files import PIECE_BYTES, write_all, write_durably
 from raylog.storage.local_store import TEMP_FOLDER, LocalStore
 
 
@@ -321,3 +322,25 @@ def test_a_write_that_the_kernel_cuts_short_is_continued(
     with open(tmp_path / "f", "wb") as file:
         write_all(file.fileno(), parts)
     assert (tmp_path / "f").read_bytes() == b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    "sizes", [(), (0,), (1, 0, 7), (PIECE_BYTES,), (PIECE_BYTES - 1, 2), (3, 4 * PIECE_BYTES + 1, 5), (9,) * 9]
+)
+def test_a_body_is_written_in_pieces_of_one_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...]
+) -> None:
+    written: list[int] = []
+    real = os.writev
+
+    def writev(fd: int, parts: list[memoryview]) -> int:
+        written.append(real(fd, parts))
+        return written[-1]
+
+    monkeypatch.setattr(local_files.os, "writev", writev)
+    parts = [random.Random(index).randbytes(size) for index, size in enumerate(sizes)]
+    with open(tmp_path / "f", "wb") as file:
+        write_durably(file.fileno(), parts)
+    assert (tmp_path / "f").read_bytes() == b"".join(parts)
+    whole, rest = divmod(sum(sizes), PIECE_BYTES)
+    assert written == [PIECE_BYTES] * whole + [rest] * bool(rest)
