@@ -2,9 +2,10 @@
 
 A real server with three leaders for each WAL class, its bucket a local folder with or without a model of S3's latencies, and for
 each partition a producer that sends a record each 20 ms. A kill's time ends when every partition has acknowledged a record that
-was sent after it; what a partition of a killed leader takes for that is told as well, as of several leaders the slowest counts.
-Between two kills everything is acknowledged again, and the node has its spare workers again. With no leader killed the same is
-what an acknowledgement takes anyway.
+was sent after it. As of several leaders the slowest counts, two more figures stand beside that: what a partition of a killed
+leader takes, and the slowest of as many kills of one, which is what they would take if they had nothing in common. Between two
+kills everything is acknowledged again, and the node has its spare workers again. With no leader killed the same is what an
+acknowledgement takes anyway.
 """
 
 import tempfile
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -101,13 +103,26 @@ def bench(
     )
     for heading in ("bucket", "WAL"):
         table.add_column(heading)
-    for heading in ("killed at once", "a partition: median", "all: fastest", "median", "slowest"):
+    for heading in (
+        "killed at once",
+        "a partition: median",
+        "all: fastest",
+        "median",
+        "slowest",
+        "as many alone: median",
+    ):
         table.add_column(heading, justify="right")
     try:
         for bucket in store or ("folder", "s3-standard"):
+            alone: list[float] = []
             for name, count, rounds in _measure(bucket, wal or _WALS, kills, spares, console):
                 each = [seconds for one in rounds for seconds in one[-_partitions_of(count) :]]
-                figures = (median(each), *_spread(sorted(one[-1] for one in rounds)))
+                whole = sorted(one[-1] for one in rounds)
+                if count == 1:
+                    alone = whole
+                figures = [median(each), *_spread(whole)]
+                if count > 1 and len(alone) >= count:
+                    figures.append(_slowest_of(alone, count))
                 table.add_row(bucket, name, str(count), *(f"{figure:.2f} s" for figure in figures))
     except FailoverError as error:
         console.print(str(error), markup=False)
@@ -150,6 +165,11 @@ def _partitions_of(leaders: int) -> int:
 
 def _spread(seconds: Sequence[float]) -> tuple[float, float, float]:
     return seconds[0], seconds[len(seconds) // 2], seconds[-1]
+
+
+def _slowest_of(seconds: Sequence[float], count: int) -> float:
+    """The median of the slowest of ``count`` of them, over all that can be drawn."""
+    return median(max(drawn) for drawn in combinations(seconds, count))
 
 
 def _create(bootstrap: str, wal: str) -> None:
