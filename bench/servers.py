@@ -97,13 +97,14 @@ class Server(ABC):
         Each measurement begins with that much room: the files of a topic that is deleted may stay for an hour, and what is
         written next is given up before what has been read.
         """
-        for path in self.folder.rglob("*"):
-            with contextlib.suppress(OSError):  # it may be gone, or be a socket
-                fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-                try:
-                    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-                finally:
-                    os.close(fd)
+        for folder, _, names in os.walk(self.folder):  # which passes over folders that go while it looks
+            for name in names:
+                with contextlib.suppress(OSError):  # it may be gone, or be a socket
+                    fd = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NONBLOCK)
+                    try:
+                        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                    finally:
+                        os.close(fd)
 
     def check_alive(self) -> None:
         if self._process is not None and self._process.poll() is not None:
