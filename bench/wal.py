@@ -37,7 +37,12 @@ def bench(
         for mode, inline_ms in (("inline", 60_000 - 1), ("thread", 0)):
             with tempfile.TemporaryDirectory(dir=folder, prefix="bench-wal-") as mount:
                 latencies = uvloop.run(
-                    _run(f"file://{mount}?inline_commit_ms={inline_ms}", size_bytes, in_flight, seconds)
+                    _run(
+                        f"file://{mount}?inline_commit_ms={inline_ms}&inline_commit_bytes=1GiB",
+                        size_bytes,
+                        in_flight,
+                        seconds,
+                    )
                 )
             latencies.sort()
             rate = len(latencies) / seconds

@@ -58,7 +58,8 @@ Parameters of a class's URL, as in `--wal fast=file:///mnt/ebs?capacity=16GiB`.
 | `segment` | file | 64 MiB | The size of a segment. |
 | `flush_interval_ms` | file | 10,000 ms | What has been in the WAL for so long goes to the bucket. |
 | `flush_bytes` | file | 64 MiB | So much goes to the bucket at once. |
-| `inline_commit_ms` | file | 2 ms | Slower commits run in a thread of their own. |
+| `inline_commit_ms` | file | 2 ms | Slower commits run in a thread of their own, |
+| `inline_commit_bytes` | file | 128 KiB | and so do larger ones. |
 | `interval_ms` | object | 250 ms | One slot at most is written in this time, |
 | `max_bytes` | object | 8 MiB | unless there is so much of it. 32 such slots may wait for the bucket; then produces wait. |
 """

@@ -3,9 +3,10 @@
 Rules:
 
 - One task owns the commits. All entries queued since the last commit go out in one vectored write and one ``fdatasync``.
-- While syncs are fast the commit runs on the event loop's own thread: requests that arrive meanwhile wait in their sockets and
-  form the next group, and no hand-over between threads costs them milliseconds. When syncs are slow, in a thread; then one commit
-  in a while is tried on the loop's thread, as only there the disk's time is seen without the wait for the interpreter.
+- While syncs are fast a small commit runs on the event loop's own thread: requests that arrive meanwhile wait in their sockets
+  and form the next group, and no hand-over between threads costs them milliseconds. When syncs are slow, in a thread; then one
+  commit in a while is tried on the loop's thread, as only there the disk's time is seen without the wait for the interpreter.
+- A large commit runs in a thread: the loop takes the next requests meanwhile, which have as many bytes and need as long.
 - The fence is looked at after each sync and before the acknowledgement. A taker raises it before it reads the segments: so
   either the look shows the taker, or the taker reads what was synced.
 - A taker looks at the fence once more when it has read, before it shows anything: what a fenced writer syncs late may lie behind
@@ -50,6 +51,8 @@ class FileWalLimits:
     """Of what a burst of writes needed so much is kept for the next one, for a while; at most this is held of the disk for it."""
     inline_commit_ms_max: float = 2.0
     """Commits that take less on average run on the event loop's thread; 0: always in a thread of their own."""
+    inline_commit_bytes_max: int = 128 << 10
+    """Larger ones run in a thread of their own, too."""
 
 
 class FileWal:
@@ -309,7 +312,7 @@ class FileWal:
         assert self._segments is not None
         writes = self._segments.take_writes()
         started = self._clock.monotonic()
-        if self._is_inline(started):
+        if self._is_inline(started, sum(write.size_bytes for write in writes)):
             self._write_and_look(writes)
             self._judge(started, self._clock.monotonic())
         else:
@@ -319,7 +322,9 @@ class FileWal:
         synced.set()
         self._acknowledge(last_lsn)
 
-    def _is_inline(self, now: float) -> bool:
+    def _is_inline(self, now: float, size_bytes: int) -> bool:
+        if size_bytes > self._limits.inline_commit_bytes_max:
+            return False
         inline_seconds_max = self._limits.inline_commit_ms_max / 1000
         return self.commit_seconds < inline_seconds_max or (inline_seconds_max > 0 and now >= self._next_trial_at)
 

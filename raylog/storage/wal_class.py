@@ -1,6 +1,6 @@
 """WAL classes: a name and a URL in the configuration, chosen per topic with ``raylog.wal``; and the WAL that each one means.
 
-- ``file:///mount?capacity=8GiB&segment=64MiB&flush_interval_ms=10000&flush_bytes=64MiB&inline_commit_ms=2``
+- ``file:///mount?capacity=8GiB&segment=64MiB&flush_interval_ms=10000&flush_bytes=64MiB&inline_commit_ms=2&inline_commit_bytes=128KiB``
 - ``object:?interval_ms=250&max_bytes=8MiB``; for a bucket on S3 Express ``object:?interval_ms=15``
 
 Parameters are optional; the values shown are the defaults. Where not every node has the folder mounted, a class names what Ray
@@ -124,12 +124,14 @@ def _file_class(name: str, url: str, parts: SplitResult, parameters: Mapping[str
             "flush_interval_ms": _positive,
             "flush_bytes": parse_size,
             "inline_commit_ms": _not_negative,
+            "inline_commit_bytes": parse_size,
         },
     )
     limits = FileWalLimits(
         segment_bytes=int(values.get("segment", 64 << 20)),
         capacity_bytes=int(values.get("capacity", 8 << 30)),
         inline_commit_ms_max=values.get("inline_commit_ms", 2.0),
+        inline_commit_bytes_max=int(values.get("inline_commit_bytes", 128 << 10)),
     )
     if limits.segment_bytes < _SEGMENT_BYTES_MIN:
         raise InvalidError(f"WAL class {name} has segments of {limits.segment_bytes} bytes; the least is 1MiB.")

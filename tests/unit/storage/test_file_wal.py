@@ -33,7 +33,14 @@ def entry(lsn: int, body: bytes = b"") -> WalEntry:
 class Writer:
     """A leader's use of a WAL."""
 
-    def __init__(self, disk: PosixDisk, *, inline: bool = True, capacity_bytes: int = 64 * SEGMENT_BYTES) -> None:
+    def __init__(
+        self,
+        disk: PosixDisk,
+        *,
+        inline: bool = True,
+        inline_bytes: int = SEGMENT_BYTES,
+        capacity_bytes: int = 64 * SEGMENT_BYTES,
+    ) -> None:
         self.wal = FileWal(
             name="file",
             leader_id=LeaderId(1),
@@ -42,6 +49,7 @@ class Writer:
                 segment_bytes=SEGMENT_BYTES,
                 capacity_bytes=capacity_bytes,
                 inline_commit_ms_max=60_000 if inline else 0,
+                inline_commit_bytes_max=inline_bytes,
             ),
             flush_policy=FlushPolicy(interval_ms=10_000, max_bytes=64 << 20, immediate=False),
             clock=SystemClock(),
@@ -415,6 +423,25 @@ async def test_nothing_is_acknowledged_after_a_failed_sync(
     await writer.wal.close()
     assert writer.durable == [1]
     assert [error.args[0] for error in writer.fatal] == [errno.EIO]
+
+
+async def test_a_large_commit_leaves_the_loop_free(disk: PosixDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = await Writer(disk, inline_bytes=8 << 10).open(1)
+    writer.wal.append(entry(1))
+    await writer.until_durable(1)  # its segment's header went with it
+    threads: list[bool] = []
+    real = disk.read_fence
+
+    def looked() -> bytes:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return real()
+
+    monkeypatch.setattr(disk, "read_fence", looked)
+    for lsn, size_bytes in ((2, 100), (3, 9 << 10), (4, 7 << 10)):
+        writer.wal.append(entry(lsn, bytes(size_bytes)))
+        await writer.until_durable(lsn)
+    assert threads == [True, False, True]
+    await writer.wal.close()
 
 
 async def test_a_full_disk_is_a_full_wal(disk: PosixDisk, monkeypatch: pytest.MonkeyPatch) -> None:

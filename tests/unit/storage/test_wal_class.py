@@ -16,11 +16,11 @@ from raylog.storage.wal_class import open_wal, parse_size, parse_wal_class
 def test_a_file_class_with_all_its_parameters() -> None:
     made = parse_wal_class(
         "fast",
-        "file:///mnt/wal%20disk?capacity=1GiB&segment=8MiB&flush_interval_ms=5000&flush_bytes=32MiB&inline_commit_ms=0",
+        "file:///mnt/wal%20disk?capacity=1GiB&segment=8MiB&flush_interval_ms=5000&flush_bytes=32MiB&inline_commit_ms=0&inline_commit_bytes=4KiB",
     )
     assert made.kind == "file" and made.mount == Path("/mnt/wal disk")
     assert made.limits.capacity_bytes == 1 << 30 and made.limits.segment_bytes == 8 << 20
-    assert made.limits.inline_commit_ms_max == 0
+    assert made.limits.inline_commit_ms_max == 0 and made.limits.inline_commit_bytes_max == 4 << 10
     assert made.flush_policy.interval_ms == 5000 and made.flush_policy.max_bytes == 32 << 20
     assert not made.flush_policy.immediate
 
