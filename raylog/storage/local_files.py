@@ -1,4 +1,4 @@
-"""Blocking file operations of the local store: durable folders, gathered writes, temporary files swept after a crash.
+"""Blocking file operations of the local store: durable folders and bodies, temporary files swept after a crash.
 
 Temporary files of a process are named after its lock file, which it keeps locked (flock) while it lives. Whoever opens the store
 later removes the files whose lock it can take: their process is dead. Locks, unlike process ids, also tell the truth
@@ -10,59 +10,26 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
 from raylog.model.buffers import Buffer
+from raylog.storage.gathered_write import pieces, write_at
 
-_IOV_MAX = 1024
-"""Buffers per writev, as Linux has it."""
 _LOCK_SUFFIX = ".lock"
-PIECE_BYTES = 512 << 10
-"""Of one write. One of 2 MiB gets its pages as blocks of 2 MiB, and these are what a virtual machine's host takes back while they
-are free (free page reporting): to have them again cost 2.5 s of processor time a GB, smaller writes 0.3 s for the copying."""
 _PIECES_PER_SYNC = 8
 
 
-def write_all(fd: int, buffers: Sequence[Buffer]) -> None:
-    """Write the buffers one after another, without joining them."""
-    waiting = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
-    first = 0
-    while first < len(waiting):
-        written = os.writev(fd, waiting[first : first + _IOV_MAX])
-        while first < len(waiting) and written >= len(waiting[first]):
-            written -= len(waiting[first])
-            first += 1
-        if written:
-            waiting[first] = waiting[first][written:]
-
-
 def write_durably(fd: int, buffers: Sequence[Buffer]) -> None:
-    """Write the buffers and sync the file: a large body in steps, so that other files' syncs, a file WAL's above all, do not
-    queue behind all of it (64 MiB beside syncs of 4 KiB: these take 11 ms in place of 23 at the 99th percentile)."""
-    for number, piece in enumerate(_pieces(buffers), start=1):
-        write_all(fd, piece)
+    """Write the buffers to a new file and sync it: a large body in steps, so that other files' syncs, a file WAL's above all, do
+    not queue behind all of it (64 MiB beside syncs of 4 KiB: these take 11 ms in place of 23 at the 99th percentile)."""
+    position = 0
+    for number, piece in enumerate(pieces(buffers), start=1):
+        position = write_at(fd, piece, position)
         if number % _PIECES_PER_SYNC == 0:
             os.fdatasync(fd)
     os.fdatasync(fd)
-
-
-def _pieces(buffers: Sequence[Buffer]) -> Iterator[list[memoryview]]:
-    """The buffers in groups of ``PIECE_BYTES``, cut where one goes beyond; the last group is what is left."""
-    piece: list[memoryview] = []
-    room_bytes = PIECE_BYTES
-    for buffer in buffers:
-        rest = memoryview(buffer).cast("B")
-        while len(rest) >= room_bytes:
-            piece.append(rest[:room_bytes])
-            yield piece
-            rest, piece, room_bytes = rest[room_bytes:], [], PIECE_BYTES
-        if len(rest):
-            piece.append(rest)
-            room_bytes -= len(rest)
-    if piece:
-        yield piece
 
 
 def read_range(path: Path, start: int | None, length: int | None) -> bytes:

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Protocol
 
 from raylog.model.buffers import Buffer
+from raylog.storage.gathered_write import write_at
 from raylog.storage.wal_format import FENCE_BYTES
 
 _FENCE_NAME = "fence"
 _ASIDE = ".aside"
 _ZERO_CHUNK = bytes(1 << 20)
-_IOV_MAX = os.sysconf("SC_IOV_MAX")
 _BLOCK_BYTES = 4096
 """Reads that pass the page cache by begin and end at multiples of it."""
 
@@ -95,22 +95,7 @@ class PosixSegment:
         self.size_bytes = os.fstat(fd).st_size
 
     def write(self, buffers: Sequence[Buffer], position: int) -> None:
-        for start in range(0, len(buffers), _IOV_MAX):
-            position = self._write_all(buffers[start : start + _IOV_MAX], position)
-
-    def _write_all(self, buffers: Sequence[Buffer], position: int) -> int:
-        rest = list(buffers)
-        while rest:
-            written = os.pwritev(self._fd, rest, position)
-            position += written
-            done = 0
-            while done < len(rest) and written >= len(rest[done]):
-                written -= len(rest[done])
-                done += 1
-            del rest[:done]
-            if written:
-                rest[0] = memoryview(rest[0])[written:]
-        return position
+        write_at(self._fd, buffers, position)
 
     def sync(self) -> None:
         os.fdatasync(self._fd)

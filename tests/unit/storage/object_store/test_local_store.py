@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import os
-import random
 import subprocess
 import sys
 import textwrap
@@ -14,8 +13,7 @@ import pytest
 
 from raylog.model.errors import AlreadyExistsError, InvalidError, NotFoundError, RetryError
 from raylog.protocol.file_range import FILE_BYTES_MIN
-from raylog.storage import file_ranges, local_files
-from raylog.storage.local_files import PIECE_BYTES, write_all, write_durably
+from raylog.storage import file_ranges
 from raylog.storage.local_store import TEMP_FOLDER, LocalStore
 
 
@@ -57,7 +55,7 @@ async def test_bytes_are_durable_before_the_name_and_the_name_before_the_return(
 
         monkeypatch.setattr(os, name, spy)
 
-    spied("writev", lambda *_: "write")
+    spied("pwritev", lambda *_: "write")
     spied("fdatasync", lambda _: "sync file")
     spied("link", lambda _, to: f"name {to}")
     spied("rename", lambda _, to: f"name {to}")
@@ -171,7 +169,7 @@ async def test_a_full_disk_is_an_error_to_try_again(tmp_path: Path, monkeypatch:
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "writev", full)
+    monkeypatch.setattr(os, "pwritev", full)
     with pytest.raises(RetryError, match="No space left on device"):
         await store.put("k", [b"x"])
     monkeypatch.undo()
@@ -310,37 +308,3 @@ async def test_a_file_stays_open_while_it_is_used_again_and_is_closed_soon_after
     while _open_files() > before:  # noqa: ASYNC110  (nobody tells)
         await asyncio.sleep(0)
     await store.close()
-
-
-@pytest.mark.parametrize("taken", [1, 7, 4096])
-def test_a_write_that_the_kernel_cuts_short_is_continued(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
-) -> None:
-    real = os.writev
-    monkeypatch.setattr(local_files.os, "writev", lambda fd, parts: real(fd, [memoryview(b"".join(parts))[:taken]]))
-    parts = [b"", b"abc", bytearray(b"defgh"), memoryview(b"ij"), b"", b"k" * 100]
-    with open(tmp_path / "f", "wb") as file:
-        write_all(file.fileno(), parts)
-    assert (tmp_path / "f").read_bytes() == b"".join(parts)
-
-
-@pytest.mark.parametrize(
-    "sizes", [(), (0,), (1, 0, 7), (PIECE_BYTES,), (PIECE_BYTES - 1, 2), (3, 4 * PIECE_BYTES + 1, 5), (9,) * 9]
-)
-def test_a_body_is_written_in_pieces_of_one_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...]
-) -> None:
-    written: list[int] = []
-    real = os.writev
-
-    def writev(fd: int, parts: list[memoryview]) -> int:
-        written.append(real(fd, parts))
-        return written[-1]
-
-    monkeypatch.setattr(local_files.os, "writev", writev)
-    parts = [random.Random(index).randbytes(size) for index, size in enumerate(sizes)]
-    with open(tmp_path / "f", "wb") as file:
-        write_durably(file.fileno(), parts)
-    assert (tmp_path / "f").read_bytes() == b"".join(parts)
-    whole, rest = divmod(sum(sizes), PIECE_BYTES)
-    assert written == [PIECE_BYTES] * whole + [rest] * bool(rest)
