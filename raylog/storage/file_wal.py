@@ -2,7 +2,7 @@
 
 Rules:
 
-- One task owns the commits. All entries queued since the last commit go out in one vectored write and one ``fdatasync``.
+- One task owns the commits. All entries queued since the last commit go out in vectored writes and one ``fdatasync``.
 - While syncs are fast a small commit runs on the event loop's own thread: requests that arrive meanwhile wait in their sockets
   and form the next group, and no hand-over between threads costs them milliseconds. When syncs are slow, in a thread; then one
   commit in a while is tried on the loop's thread, as only there the disk's time is seen without the wait for the interpreter.
