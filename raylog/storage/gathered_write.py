@@ -18,7 +18,7 @@ _IOV_MAX = 1024
 def write_at(fd: int, buffers: Sequence[Buffer], position: int) -> int:
     """Write the buffers one after another from ``position`` on; returns where they end."""
     for piece in pieces(buffers):
-        position = _write_piece(fd, piece, position)
+        position = write_piece(fd, piece, position)
     return position
 
 
@@ -39,7 +39,8 @@ def pieces(buffers: Sequence[Buffer]) -> Iterator[list[memoryview]]:
         yield piece
 
 
-def _write_piece(fd: int, waiting: list[memoryview], position: int) -> int:
+def write_piece(fd: int, waiting: list[memoryview], position: int) -> int:
+    """One of ``pieces``, as ``write_at``; the list is used up."""
     first = 0
     while first < len(waiting):
         written = os.pwritev(fd, waiting[first : first + _IOV_MAX], position)

@@ -127,11 +127,12 @@ def _file_class(name: str, url: str, parts: SplitResult, parameters: Mapping[str
             "inline_commit_bytes": parse_size,
         },
     )
+    defaults = FileWalLimits()
     limits = FileWalLimits(
-        segment_bytes=int(values.get("segment", 64 << 20)),
-        capacity_bytes=int(values.get("capacity", 8 << 30)),
-        inline_commit_ms_max=values.get("inline_commit_ms", 2.0),
-        inline_commit_bytes_max=int(values.get("inline_commit_bytes", 128 << 10)),
+        segment_bytes=int(values.get("segment", defaults.segment_bytes)),
+        capacity_bytes=int(values.get("capacity", defaults.capacity_bytes)),
+        inline_commit_ms_max=values.get("inline_commit_ms", defaults.inline_commit_ms_max),
+        inline_commit_bytes_max=int(values.get("inline_commit_bytes", defaults.inline_commit_bytes_max)),
     )
     if limits.segment_bytes < _SEGMENT_BYTES_MIN:
         raise InvalidError(f"WAL class {name} has segments of {limits.segment_bytes} bytes; the least is 1MiB.")
