@@ -60,7 +60,7 @@ class ControllerActor:
         self._is_alone = is_alone
         self._controller: Any = None
         self._thread = LoopThread("controller")
-        self._thread.run_role(self._live(), self._setup.log)
+        self._thread.run_role(self._live(), self._setup.run_dir, self._setup.log)
         let_main_thread_sleep(0.0)  # others wait for its answers
 
     async def _live(self) -> None:

@@ -34,7 +34,7 @@ class GatewayActor:
         self._gateway: Gateway | None = None
         self._setup = set_up_role(config, "gateway", self._node.name, index=index)
         self._thread = LoopThread("gateway")
-        self._thread.run_role(self._live(), self._setup.log)
+        self._thread.run_role(self._live(), self._setup.run_dir, self._setup.log)
         let_main_thread_sleep(CALL_DELAY_S)
 
     async def _live(self) -> None:

@@ -18,6 +18,7 @@ from actors.deployment import (
     start_controller,
     wait_until_serving,
 )
+from actors.lasting_errors import forget_errors, raise_told_error
 from actors.readiness import clients_are_served
 from actors.settings import CONTROLLER_NAME, GATEWAY_PREFIX, NAMESPACE, prepare_environment
 from raylog.model.clock import Clock
@@ -65,11 +66,13 @@ class JoinedCluster:
         """Start Raylog; returns once every node serves clients: the configuration as the roles have it, and what clients
         connect to.
 
-        Raises AlreadyExistsError if it runs there already, InvalidError (input to mend) or RetryError (not ready in time).
+        Raises AlreadyExistsError if it runs there already, InvalidError (input to mend), CorruptError (data to mend) or
+        RetryError (not ready in time).
         """
         self.require_absent()
         resolved = replace(config, run_dir=config.run_dir or tempfile.mkdtemp(prefix="raylog-"))
         Path(resolved.run_dir).mkdir(parents=True, exist_ok=True)
+        forget_errors(Path(resolved.run_dir))
         step(f"checking the bucket {resolved.store}")
         check_store(resolved)
         check()
@@ -90,10 +93,14 @@ class JoinedCluster:
             )
 
     def _wait_until_serving(self, controller: Any, config: ClusterConfig, check: Check) -> list[str]:
+        def check_all() -> None:
+            check()
+            raise_told_error(Path(config.run_dir))
+
         status = wait_until_serving(
             controller,
             self._clock,
-            check,
+            check_all,
             lambda status: all(
                 clients_are_served(HostPort.parse(node["address"])) for node in status["nodes"] if not node["draining"]
             ),

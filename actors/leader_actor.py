@@ -30,7 +30,7 @@ class LeaderActor:
         self._setup = set_up_role(config, "leader", self._node.name, leader=leader_id)
         self._leader_id = LeaderId(leader_id)
         self._wal_class = wal_class
-        self._thread.run_role(self._live(), self._setup.log)
+        self._thread.run_role(self._live(), self._setup.run_dir, self._setup.log)
         let_main_thread_sleep(CALL_DELAY_S)
 
     async def _live(self) -> None:

@@ -11,10 +11,12 @@ import os
 import sys
 import threading
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
 
+from actors.lasting_errors import LastingError, tell_error
 from actors.parent import end_with_parent
 from raylog.model.clock import SystemClock
 from raylog.model.errors import FencedError
@@ -56,7 +58,9 @@ class LoopThread:
         """Run ``work`` on this loop while the calling thread, which is not the loop's, waits."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def run_role(self, life: Coroutine[Any, Any, None], log: logging.LoggerAdapter[logging.Logger]) -> None:
+    def run_role(
+        self, life: Coroutine[Any, Any, None], run_dir: Path, log: logging.LoggerAdapter[logging.Logger]
+    ) -> None:
         """Start the coroutine that lasts as long as the role does; when it ends, or the raylet does, the process exits."""
 
         end_with_parent(log)
@@ -71,8 +75,10 @@ class LoopThread:
             except FencedError as error:
                 log.warning("fenced: another process has taken over, exiting", extra=fields(reason=error))
                 code = EXIT_FENCED
-            except BaseException:
+            except BaseException as error:
                 log.exception("the role failed, exiting")
+                if isinstance(error, LastingError):
+                    tell_error(run_dir, error)
             if clock.monotonic() - began_s < EARLY_S:
                 # Ray starts the next one at once, which is likely to fail in the same way.
                 await clock.sleep(PAUSE_S)

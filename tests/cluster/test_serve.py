@@ -11,6 +11,9 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from tests.golden import metadata
+from tests.golden.objects import newer_slot
+
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -93,6 +96,15 @@ def test_a_port_in_use_is_named_with_the_remedy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = _serve_that_fails(tmp_path, "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
     assert "--listen" in done
+
+
+def test_a_bucket_of_a_newer_raylog_is_refused_at_once_and_by_name(tmp_path: Path) -> None:
+    golden = Path(metadata.__file__).parent / "files" / "metadata-slot-v4.bin"
+    log = tmp_path / "bucket" / "metadata" / "log"
+    log.mkdir(parents=True)
+    (log / f"{1:020}").write_bytes(newer_slot(golden.read_bytes()))
+    done = _serve_that_fails(tmp_path)
+    assert "metadata/log/" in done and "use a newer Raylog" in done
 
 
 def _serve_that_fails(folder: Path, *arguments: str) -> str:
