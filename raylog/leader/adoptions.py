@@ -35,8 +35,8 @@ class Adoptions:
         self._log_epoch = log_epoch
         self._logger = logger
         self._broker_configs: Mapping[str, str] = {}
-        self._last_config: tuple[Mapping[str, str], PartitionConfig] | None = None
-        """A topic's settings and what they mean: its partitions come one after another, often a thousand of them."""
+        self._not_understood: set[str] = set()
+        """Topics whose settings were found so, and said to be."""
 
     def configure(
         self,
@@ -48,7 +48,7 @@ class Adoptions:
         has_broker_change = broker_configs != self._broker_configs
         if has_broker_change:
             self._broker_configs = dict(broker_configs)
-            self._last_config = None
+            self._not_understood.clear()
             on_broker_configs(self._broker_configs)
         for partition, configs in topics.items():
             hosted = self._partitions.get(partition)
@@ -102,17 +102,14 @@ class Adoptions:
         self._releases.wal_is_here(position)
 
     def _config(self, topic_name: str, configs: Mapping[str, str]) -> PartitionConfig:
-        if self._last_config is None or self._last_config[0] != configs:
-            self._last_config = dict(configs), self._understood(topic_name, configs)
-        return self._last_config[1]
-
-    def _understood(self, topic_name: str, configs: Mapping[str, str]) -> PartitionConfig:
         try:
             return config_of(configs, self._broker_configs)
         except InvalidError as error:
             # The controller has checked them, but a newer one may know values that this leader does not.
-            self._logger.error(
-                "a topic's settings are not understood, the defaults are used",
-                extra=fields(topic=topic_name, error=error),
-            )
+            if topic_name not in self._not_understood:  # it may have a thousand partitions
+                self._not_understood.add(topic_name)
+                self._logger.error(
+                    "a topic's settings are not understood, the defaults are used",
+                    extra=fields(topic=topic_name, error=error),
+                )
             return config_of({}, {})

@@ -1,6 +1,7 @@
 """The partitions that a leader leads, by id and by name, and who wants to know when one comes or goes."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Protocol
 
 from raylog.leader.load_meter import PartitionWork
@@ -13,6 +14,8 @@ from raylog.partition.partition import Partition
 
 _EXPIRATION = "producer.id.expiration.ms"
 _EXPIRATION_MS_DEFAULT = PartitionConfig().producer_id_expiration_ms
+_CONFIGS_KEPT = 256
+_Items = tuple[tuple[str, str], ...]
 
 
 class HostedPartition:
@@ -127,5 +130,12 @@ class HostedPartitions:
 
 def config_of(configs: Mapping[str, str], broker_configs: Mapping[str, str]) -> PartitionConfig:
     """What a partition looks at, from a topic's own settings and the cluster's. Raises InvalidError for an impossible value."""
-    expiration_ms = broker_configs.get(_EXPIRATION, _EXPIRATION_MS_DEFAULT)
-    return partition_config(effective(configs, broker_configs), producer_id_expiration_ms=int(expiration_ms))
+    return _config_of(tuple(configs.items()), tuple(broker_configs.items()))
+
+
+@lru_cache(maxsize=_CONFIGS_KEPT)
+def _config_of(configs: _Items, broker_configs: _Items) -> PartitionConfig:
+    """All partitions of a topic have the same, and a recovery asks for each of them."""
+    broker = dict(broker_configs)
+    expiration_ms = broker.get(_EXPIRATION, _EXPIRATION_MS_DEFAULT)
+    return partition_config(effective(dict(configs), broker), producer_id_expiration_ms=int(expiration_ms))
