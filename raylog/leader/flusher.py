@@ -18,6 +18,7 @@ from typing import Any
 from raylog.leader.write_buffer import Cut, WriteBuffer
 from raylog.model.buffers import Buffer
 from raylog.model.clock import Clock
+from raylog.model.ids import Lsn
 from raylog.storage.data_object import encode_meta
 from raylog.storage.fenced_log import FencedLog
 from raylog.storage.object_store import Priority
@@ -40,11 +41,12 @@ class Flusher:
         in_flight_max: int,
         clock: Clock,
         content: Callable[[Cut], Awaitable[list[Buffer]]],
+        on_cut: Callable[[Lsn], None],
         on_flushed: Callable[[int, Cut], None],
         on_fatal: Callable[[Exception], None],
     ) -> None:
         """``in_flight_max`` slots are under way at once; above it the buffer fills. ``content`` gives a slot's batches, read back
-        if need be."""
+        if need be. ``on_cut`` is told the last entry of each slot as it begins to be written."""
         self._log = log
         self._buffer = buffer
         self._policy = policy
@@ -52,6 +54,7 @@ class Flusher:
         self._in_flight_max = in_flight_max
         self._clock = clock
         self._content = content
+        self._on_cut = on_cut
         self._on_flushed = on_flushed
         self._on_fatal = on_fatal
         self._loop = asyncio.get_running_loop()
@@ -148,6 +151,7 @@ class Flusher:
 
     def _cut(self, now: float) -> None:
         cut = self._buffer.cut()
+        self._on_cut(cut.last_lsn)
         self._first_entry_at = None
         if cut.partitions:
             self._last_cut_at = now  # events are cut at once, and batches do not wait because of them

@@ -290,6 +290,7 @@ class Leader:
             in_flight_max=limits.slots_in_flight_max,
             clock=clock,
             content=unflushed.body,
+            on_cut=self._wal.cut,
             on_flushed=settling.flushed,
             on_fatal=self.fail,
         )

@@ -225,6 +225,10 @@ class FileWal:
         with self._segments.windows(first_lsn, last_lsn) as windows:
             return await self._offload(lambda: read_windows(windows, first_lsn, last_lsn))
 
+    def cut(self, lsn: Lsn) -> None:
+        assert self._segments is not None, "start comes first"
+        self._segments.cut(lsn)
+
     def flushed(self, lsn: Lsn) -> None:
         assert self._segments is not None and self._pool is not None, "start comes first"
         if self._failed:

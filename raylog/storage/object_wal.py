@@ -56,6 +56,9 @@ class ObjectWal:
     async def read_back(self, first_lsn: Lsn, last_lsn: Lsn) -> list[WalEntry]:
         raise AssertionError("entries of an object WAL are nowhere but in memory until their slot is durable")
 
+    def cut(self, lsn: Lsn) -> None:
+        """Nothing is kept anywhere but in slots."""
+
     def flushed(self, lsn: Lsn) -> None:
         while self._pending and self._pending[0][0] <= lsn:
             self._pending_bytes -= self._pending.popleft()[1]

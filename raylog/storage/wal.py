@@ -99,6 +99,10 @@ class Wal(Protocol):
         """
         ...
 
+    def cut(self, lsn: Lsn) -> None:
+        """All entries up to ``lsn`` go into slots that are being written, or are in them; those behind it into later ones."""
+        ...
+
     def flushed(self, lsn: Lsn) -> None:
         """All entries up to ``lsn`` are in durable slots of the leader log; from 1 on, so is all that ``recover`` gave."""
         ...

@@ -25,9 +25,10 @@ from raylog.storage.wal_format import (
 )
 from raylog.storage.wal_pool import SegmentPool
 
-_READ_AGAIN_BYTES = 16 * 1024
-"""Of a segment, above which the bucket having them is worth a new one: some dozens of small entries, a millisecond of a replay. A
-new one costs a page for its header, once a flush at most."""
+_READ_AGAIN_ENTRIES = 64
+_READ_AGAIN_BYTES = 1 << 20
+"""More than that is worth a new segment, so that nobody reads it once the bucket has it: a millisecond of a replay. A new one
+costs a page for its header, once a slot at most."""
 _WINDOW_BYTES = 1 << 20
 
 
@@ -78,6 +79,8 @@ class SegmentLog:
         self._live: deque[_Live] = deque()
         self._position = 0
         self._generation = 0
+        self._cut_lsn: Lsn | None = None
+        """None: nothing was cut since the active segment was last judged."""
         self._is_left = False
         """The next entry begins another segment, if there is one."""
         self._writes: list[Write] = []
@@ -95,6 +98,9 @@ class SegmentLog:
     def place(self, entry: WalEntry) -> bool:
         """Give the entry its place in the next commit; False while there is no segment for it."""
         size_bytes = entry_bytes(entry)
+        if self._cut_lsn is not None and entry.lsn > self._cut_lsn:
+            self._is_left = self._has_much_up_to(self._cut_lsn)
+            self._cut_lsn = None
         if self._is_left:
             self._begin_segment(entry.lsn, size_bytes)  # without a spare the present one goes on
         if size_bytes > self._active_free_bytes and not self._begin_segment(entry.lsn, size_bytes):
@@ -117,17 +123,19 @@ class SegmentLog:
         writes, self._writes = self._writes, []
         return writes
 
-    def trim(self, lsn: Lsn) -> None:
-        """Give back the segments whose entries are all at or below ``lsn``; the active one stays, and one being read.
+    def cut(self, lsn: Lsn) -> None:
+        """Entries above ``lsn`` come into the bucket later than those up to it.
 
-        But the active one is left for another soon if much of it is at or below: whoever starts after this writer's end reads
-        all of it, and those who wait for that would wait for what is in the bucket.
+        So if the active segment has much of these it is left to them, and trimmed as soon as they are in the bucket: whoever
+        starts after this writer's end reads all that is not trimmed, and others wait for that.
         """
+        self._cut_lsn = lsn
+
+    def trim(self, lsn: Lsn) -> None:
+        """Give back the segments whose entries are all at or below ``lsn``; the active one stays, and one being read."""
         self._trimmed_lsn = lsn
         while len(self._live) > 1 and self._live[0].last_lsn <= lsn and not self._live[0].readers:
             self._pool.retire(self._live.popleft().segment)
-        if self._live and self._live[-1].header.first_lsn <= lsn:
-            self._is_left = self._position > _READ_AGAIN_BYTES
 
     @contextmanager
     def windows(self, first_lsn: Lsn, last_lsn: Lsn) -> Iterator[list[Window]]:
@@ -155,6 +163,13 @@ class SegmentLog:
     @property
     def _active_free_bytes(self) -> int:
         return self._live[-1].segment.size_bytes - self._position if self._live else 0
+
+    def _has_much_up_to(self, lsn: Lsn) -> bool:
+        """Of the active segment's entries, which have seldom been cut before the last one."""
+        if not self._live:
+            return False
+        count = lsn + 1 - self._live[-1].header.first_lsn
+        return count > _READ_AGAIN_ENTRIES or (count > 0 and self._position > _READ_AGAIN_BYTES)
 
     def _begin_segment(self, first_lsn: Lsn, size_bytes: int) -> bool:
         segment = self._pool.acquire(segment_header_bytes(len(self._cuts)) + size_bytes)

@@ -39,6 +39,7 @@ class Harness:
         self.log = Log()
         self.clock = ManualClock()
         self.buffer = WriteBuffer(1 << 20)
+        self.cuts: list[Lsn] = []
         self.settled: list[tuple[int, Lsn]] = []
         self.fatal: list[Exception] = []
         self.flusher = Flusher(
@@ -49,6 +50,7 @@ class Harness:
             in_flight_max=IN_FLIGHT_MAX,
             clock=self.clock,
             content=self._content,
+            on_cut=self.cuts.append,
             on_flushed=self._flushed,
             on_fatal=self._failed,
         )
@@ -83,6 +85,7 @@ async def test_immediate_cuts_the_first_entry_at_once_and_the_next_ones_later() 
     await harness.add()
     assert len(harness.log.puts) == 1
     await harness.add()
+    assert harness.cuts == [1] and harness.settled == []
     harness.log.puts[0].set_result(1)
     await turns()
     assert harness.settled == [(1, 1)]

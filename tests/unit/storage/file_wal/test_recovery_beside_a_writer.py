@@ -7,14 +7,13 @@ import pytest
 from raylog.model.ids import LogEpoch
 from raylog.storage.wal_disk import PosixDisk
 from raylog.storage.wal_format import HEADER_BYTES_MAX, decode_segment_header
-
-from .test_file_wal import SEGMENT_BYTES, Writer, disk, entry  # noqa: F401  (a fixture)
+from tests.unit.storage.file_wal.writer import SEGMENT_BYTES, Writer, entry
 
 LAST_LSN = 12
 
 
 @pytest.fixture
-async def first_lsns(disk: PosixDisk) -> dict[str, int]:  # noqa: F811
+async def first_lsns(disk: PosixDisk) -> dict[str, int]:
     """A WAL of several segments, and where each begins."""
     writer = await Writer(disk).open(1)
     for lsn in range(1, LAST_LSN + 1):
@@ -27,16 +26,16 @@ async def first_lsns(disk: PosixDisk) -> dict[str, int]:  # noqa: F811
     return found
 
 
-def remove(disk: PosixDisk, name: str) -> None:  # noqa: F811
+def remove(disk: PosixDisk, name: str) -> None:
     disk.remove([name])
 
 
-def wipe(disk: PosixDisk, name: str) -> None:  # noqa: F811
+def wipe(disk: PosixDisk, name: str) -> None:
     with (disk.folder / name).open("r+b") as file:
         file.write(bytes(HEADER_BYTES_MAX))
 
 
-def use_again(disk: PosixDisk, name: str) -> None:  # noqa: F811
+def use_again(disk: PosixDisk, name: str) -> None:
     """As if it had become the last one: its own header and entries in the place of the first."""
     last = max(name for name in disk.names() if name.endswith(".wal"))
     (disk.folder / name).write_bytes((disk.folder / last).read_bytes())
@@ -45,7 +44,7 @@ def use_again(disk: PosixDisk, name: str) -> None:  # noqa: F811
 @pytest.mark.parametrize("give_up", [remove, wipe, use_again])
 @pytest.mark.parametrize("count", [1, 2])
 async def test_what_its_writer_gives_up_while_it_is_read_takes_nothing_along(
-    disk: PosixDisk,  # noqa: F811
+    disk: PosixDisk,
     first_lsns: dict[str, int],
     give_up,
     count: int,
@@ -63,7 +62,7 @@ async def test_what_its_writer_gives_up_while_it_is_read_takes_nothing_along(
 
 @pytest.mark.parametrize("give_up", [remove, wipe])
 async def test_a_segment_given_up_after_the_one_before_it_was_read(
-    disk: PosixDisk,  # noqa: F811
+    disk: PosixDisk,
     first_lsns: dict[str, int],
     give_up,
 ) -> None:
@@ -82,7 +81,7 @@ async def test_a_segment_given_up_after_the_one_before_it_was_read(
 
 
 async def test_what_is_corrupt_in_a_segment_that_nobody_gave_up_ends_the_epoch(
-    disk: PosixDisk,  # noqa: F811
+    disk: PosixDisk,
     first_lsns: dict[str, int],
 ) -> None:
     names = sorted(first_lsns)
