@@ -3,8 +3,10 @@
 import threading
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from actors.lasting_errors import forget_errors, raise_told_error
 from actors.settings import CONTROLLER_NAME, GATEWAY_PREFIX, LEADER_PREFIX
 from raylog.model.clock import Clock
 from raylog.model.config import ClusterConfig
@@ -26,6 +28,7 @@ def start_controller(config: ClusterConfig, *, is_alone: bool) -> Any:
     from actors.controller_actor import ControllerActor
     from actors.launcher import start_actor
 
+    forget_errors(Path(config.run_dir))
     return start_actor(ControllerActor, CONTROLLER_NAME, config, uuid.uuid4().hex, is_alone)
 
 
@@ -58,20 +61,28 @@ def is_ready(status: dict[str, Any]) -> bool:
 
 
 def wait_until_serving(
-    controller: Any, clock: Clock, check: Check, are_served: Callable[[dict[str, Any]], bool], poll_s: float, where: str
+    controller: Any,
+    clock: Clock,
+    check: Check,
+    are_served: Callable[[dict[str, Any]], bool],
+    poll_s: float,
+    run_dir: str,
+    logs_say: str,
 ) -> dict[str, Any]:
     """The status once the cluster is ready and ``are_served``, asked with it, says that clients are.
 
-    Raises RetryError when that takes too long, saying ``where`` a person finds why.
+    Raises CorruptError when a role of this node has told that it cannot be; RetryError when it takes too long, with what the logs
+    in ``run_dir`` say then.
     """
     deadline = clock.monotonic() + READY_TIMEOUT_S
     while clock.monotonic() < deadline:
         check()
+        raise_told_error(Path(run_dir))
         status = controller_status(controller)
         if is_ready(status) and are_served(status):
             return status
         pause(poll_s)
-    raise RetryError(f"Raylog was not ready within {READY_TIMEOUT_S:.0f} s; the logs in {where}.")
+    raise RetryError(f"Raylog was not ready within {READY_TIMEOUT_S:.0f} s; the logs in {run_dir}/logs {logs_say}.")
 
 
 def close_roles(step: Step) -> None:

@@ -18,7 +18,6 @@ from actors.deployment import (
     start_controller,
     wait_until_serving,
 )
-from actors.lasting_errors import forget_errors, raise_told_error
 from actors.readiness import clients_are_served
 from actors.settings import CONTROLLER_NAME, GATEWAY_PREFIX, NAMESPACE, prepare_environment
 from raylog.model.clock import Clock
@@ -72,7 +71,6 @@ class JoinedCluster:
         self.require_absent()
         resolved = replace(config, run_dir=config.run_dir or tempfile.mkdtemp(prefix="raylog-"))
         Path(resolved.run_dir).mkdir(parents=True, exist_ok=True)
-        forget_errors(Path(resolved.run_dir))
         step(f"checking the bucket {resolved.store}")
         check_store(resolved)
         check()
@@ -93,19 +91,16 @@ class JoinedCluster:
             )
 
     def _wait_until_serving(self, controller: Any, config: ClusterConfig, check: Check) -> list[str]:
-        def check_all() -> None:
-            check()
-            raise_told_error(Path(config.run_dir))
-
         status = wait_until_serving(
             controller,
             self._clock,
-            check_all,
+            check,
             lambda status: all(
                 clients_are_served(HostPort.parse(node["address"])) for node in status["nodes"] if not node["draining"]
             ),
             _POLL_S,
-            f"{config.run_dir}/logs of each node say why, and 'raylog stop' ends it",
+            config.run_dir,
+            "of each node say why, and 'raylog stop' ends it",
         )
         return [str(broker["address"]) for broker in status["brokers"]]
 

@@ -36,5 +36,6 @@ def tell_error(run_dir: Path, error: LastingError) -> None:
 
 def raise_told_error(run_dir: Path) -> None:
     """Raises CorruptError with the sentence of a role that has told one."""
-    for path in sorted(_folder(run_dir).glob("*[0-9]")):
-        raise CorruptError(path.read_text())
+    told = sorted(_folder(run_dir).glob("*[0-9]"))
+    if told:
+        raise CorruptError(told[0].read_text())

@@ -28,7 +28,6 @@ from actors.deployment import (
     wait_until_serving,
 )
 from actors.embedded_ray import check_processes, end_processes
-from actors.lasting_errors import forget_errors, raise_told_error
 from actors.readiness import clients_are_served
 from actors.settings import NAMESPACE, keep_others_out, prepare_environment
 from actors.this_node import NODE_LABEL
@@ -65,7 +64,6 @@ class LocalCluster:
         if self.config.metrics:
             _require_free(HostPort.parse(self.config.metrics), "--metrics")
         Path(self.config.run_dir).mkdir(parents=True, exist_ok=True)
-        forget_errors(Path(self.config.run_dir))
         step(f"checking the bucket {self.config.store}")
         checked = _begin(lambda: check_store(self.config), "store-check")
         step("starting Ray")
@@ -116,14 +114,18 @@ class LocalCluster:
     def _wait_until_serving(self, listen: HostPort, check: Check) -> None:
         """Ready means: every leader is registered and leads what it must, and a gateway shows so to a client."""
 
-        def check_all() -> None:
+        def check_both() -> None:
             check()
             self.check()
-            raise_told_error(Path(self.config.run_dir))
 
-        where = f"{self.config.run_dir}/logs say why"
         wait_until_serving(
-            self._controller, self._clock, check_all, lambda _: clients_are_served(listen), POLL_S, where
+            self._controller,
+            self._clock,
+            check_both,
+            lambda _: clients_are_served(listen),
+            POLL_S,
+            self.config.run_dir,
+            "say why",
         )
 
     def check(self) -> None:

@@ -165,7 +165,7 @@ class SegmentLog:
         return self._live[-1].segment.size_bytes - self._position if self._live else 0
 
     def _has_much_up_to(self, lsn: Lsn) -> bool:
-        """Of the active segment's entries, which have seldom been cut before the last one."""
+        """Whether the active segment has many entries up to ``lsn``, or is large: it seldom has any behind that."""
         if not self._live:
             return False
         count = lsn + 1 - self._live[-1].header.first_lsn

@@ -12,8 +12,6 @@ from raylog.storage.wal_disk import PosixDisk
 from raylog.storage.wal_pool import ThreadOffload
 
 SEGMENT_BYTES = 64 << 10
-
-
 PARTITION = TopicPartition(TopicId(UUID(int=7)), 3)
 
 
